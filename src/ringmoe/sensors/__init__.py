@@ -1,0 +1,19 @@
+"""What each instrument measures: channels, units, calibration, normalisation. Data, no I/O."""
+
+from ringmoe.sensors.channel import Calibration, Channel, Unit
+from ringmoe.sensors.modality import MODALITIES, POLARISATIONS, Modality, modality_named
+from ringmoe.sensors.sensor import Sensor, calibrate, check_values, normalise
+
+__all__ = [
+    "MODALITIES",
+    "POLARISATIONS",
+    "Calibration",
+    "Channel",
+    "Modality",
+    "Sensor",
+    "Unit",
+    "calibrate",
+    "check_values",
+    "modality_named",
+    "normalise",
+]

@@ -1,0 +1,1 @@
+"""Sentinel-2 MSI: top-of-atmosphere (L1C) and surface (L2A) reflectance, 13 bands."""
