@@ -1,0 +1,79 @@
+"""Files written whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ringmoe.errors import RingmoeError, WriteError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Write a file or folder under a temporary name that takes `path`'s place at the end.
+
+    Whatever happens inside, an older `path` stands untouched until the new one is on disk, and
+    nothing half-written is left behind.
+
+    Args:
+        path: The file or folder to make; its parents are made where they lack.
+
+    Yields:
+        The temporary path, beside `path`, to write to: make it a file or a folder.
+
+    Raises:
+        WriteError: Disk full, no permission or the like; the message names `path`.
+    """
+    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        _sync(partial)
+        if path.is_dir():
+            _replace_folder(partial, path)
+        else:
+            os.replace(partial, path)
+        _sync(path.parent)
+    except OSError as error:
+        if isinstance(error, RingmoeError):  # it already says what went wrong
+            raise
+        raise WriteError(f"cannot write {path}: {_reason(error)}") from error
+    finally:
+        with suppress(OSError):
+            _remove(partial)
+
+
+def _replace_folder(partial: Path, path: Path) -> None:
+    """Swap folders; a kill between the two renames leaves the old one as `.NAME.old-PID`."""
+    old = path.with_name(f".{path.name}.old-{os.getpid()}")
+    os.rename(path, old)
+    os.rename(partial, path)
+    _remove(old)
+
+
+def _sync(path: Path) -> None:
+    """Make sure that a file, or a folder and what is in it, is on disk."""
+    inside = sorted(path.rglob("*")) if path.is_dir() else []
+    for part in [*inside, path]:
+        handle = os.open(part, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _reason(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "the disk is full; free some space and run again"
+    return f"{error.strerror or error}; check the folder and its permissions"

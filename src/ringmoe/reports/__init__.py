@@ -1,0 +1,13 @@
+"""What people look at: self-contained HTML reports made from plain results."""
+
+from ringmoe.reports.demo import DemoResults, ExpertUse, ReconstructionView, write_demo_report
+from ringmoe.reports.page import Page, Section
+
+__all__ = [
+    "DemoResults",
+    "ExpertUse",
+    "Page",
+    "ReconstructionView",
+    "Section",
+    "write_demo_report",
+]

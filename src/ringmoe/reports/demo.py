@@ -1,0 +1,207 @@
+"""The demonstration's report: four kinds of image, one model, what it learned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ringmoe.reports import charts, pictures
+from ringmoe.reports.page import Page, Section, render
+
+
+@dataclass(frozen=True)
+class ReconstructionView:
+    """One tile as the model saw it, what it was asked for and what it answered.
+
+    Attributes:
+        modality: One of the four.
+        image: `(H, W, 3)` uint8, the tile in its usual composite.
+        mask: `(H, W)` bool, true where the model saw nothing.
+        target: `(C, H, W)` what was to be reconstructed.
+        prediction: `(C, H, W)` what the decoder gave.
+        keys: Names of the target's channels.
+        target_name: E.g. "log-power".
+    """
+
+    modality: str
+    image: np.ndarray
+    mask: np.ndarray
+    target: np.ndarray
+    prediction: np.ndarray
+    keys: Sequence[str]
+    target_name: str
+
+
+@dataclass(frozen=True)
+class ExpertUse:
+    """Routing of held-out tokens.
+
+    Attributes:
+        shares: Modality to `(blocks, experts)`, specialized experts first.
+        specialized: How many specialized experts there are.
+    """
+
+    shares: Mapping[str, np.ndarray]
+    specialized: int
+
+
+@dataclass(frozen=True)
+class DemoResults:
+    """Everything the report shows, as plain numbers and arrays.
+
+    Attributes:
+        scenes: For each scene shown, modality to `(H, W, 3)` uint8.
+        reconstructions: A few per modality.
+        losses: Modality to (steps, masked losses) in training.
+        held_out_loss: Modality to (before, after) on tiles never trained on.
+        experts: Routing on held-out tiles.
+        probe_before: Modality to land-cover accuracy (0..1) of a linear probe on random weights.
+        probe_after: The same on pre-trained weights.
+        probe_chance: Accuracy of always naming the most frequent class.
+        figures: (value, label) pairs for the top of the page.
+        details: (name, value) rows about model, training and machine.
+        footer: What made it, where and when.
+    """
+
+    scenes: Sequence[Mapping[str, np.ndarray]]
+    reconstructions: Sequence[ReconstructionView]
+    losses: Mapping[str, tuple[Sequence[int], Sequence[float]]]
+    held_out_loss: Mapping[str, tuple[float, float]]
+    experts: ExpertUse
+    probe_before: Mapping[str, float]
+    probe_after: Mapping[str, float]
+    probe_chance: float
+    figures: Sequence[tuple[str, str]] = ()
+    details: Sequence[tuple[str, str]] = ()
+    footer: str = ""
+
+
+def write_demo_report(results: DemoResults, path: Path) -> Path:
+    """Write the demonstration's report as one HTML file.
+
+    Raises:
+        WriteError: The file cannot be written.
+    """
+    page = Page(
+        title="RingMoE: one model, four kinds of satellite image",
+        lead=(
+            "A landscape was simulated and observed by four sensors. A small RingMoE was "
+            "pre-trained on the images without any label, by reconstructing hidden parts of "
+            "them as physical quantities. This page shows what it saw, what it rebuilt, which "
+            "experts it used and what its features are good for."
+        ),
+        figures=results.figures,
+        sections=[
+            _scenes(results),
+            _reconstructions(results),
+            _losses(results),
+            _experts(results),
+            _probes(results),
+            _details(results),
+        ],
+        footer=results.footer,
+    )
+    return page.write(path)
+
+
+def _scenes(results: DemoResults) -> Section:
+    cells = []
+    for number, scene in enumerate(results.scenes):
+        for modality, picture in scene.items():
+            caption = charts.title(modality) if number == 0 else ""
+            cells.append(_cell(picture, charts.title(modality), caption))
+    columns = f"repeat({len(results.scenes[0])}, 1fr)"
+    return Section(
+        "The same places, seen four ways",
+        "Each row is one simulated scene. Optical in true colour; multispectral as short-wave "
+        "infrared, near infrared and red; complex SAR as its Pauli composite (red: double "
+        "bounce, green: volume, blue: surface scattering); SAR amplitude in decibels.",
+        render("tiles.html.j2", cells=cells, columns=columns),
+    )
+
+
+def _reconstructions(results: DemoResults) -> Section:
+    names = ("what the sensor saw", "what the model saw", "what it rebuilt", "the target")
+    cells = [_label("")] + [_label(name) for name in names]
+    for view in results.reconstructions:
+        planes = pictures.target_planes(view.target, view.keys)
+        limits = pictures.percentile_limits(planes)
+        answered = np.where(view.mask, pictures.target_planes(view.prediction, view.keys), planes)
+        masked = view.image.copy()
+        masked[view.mask] = pictures.NO_DATA_GREY
+        cells.append(_label(f"{charts.title(view.modality)} ({view.target_name})"))
+        for picture, name in zip(
+            (
+                view.image,
+                masked,
+                pictures.stretch(answered, limits),
+                pictures.stretch(planes, limits),
+            ),
+            names,
+            strict=True,
+        ):
+            cells.append(_cell(picture, name))
+    return Section(
+        "Rebuilding what was hidden, as physics",
+        "Held-out tiles. Complex SAR is rebuilt as total power, which every change of "
+        "polarisation basis keeps; SAR amplitude as its logarithm, where speckle only adds; "
+        "multispectral and optical as reflectance.",
+        render("tiles.html.j2", cells=cells, columns="9em repeat(4, 1fr)"),
+        "Speckle cannot be predicted, and a model that tried would be wrong: a rebuilt SAR "
+        "tile is smooth where the target is grainy.",
+    )
+
+
+def _losses(results: DemoResults) -> Section:
+    rows = [
+        (charts.title(m), f"{before:.3f}", f"{after:.3f}", f"{100 * (after / before - 1):+.0f} %")
+        for m, (before, after) in results.held_out_loss.items()
+    ]
+    header = ("held-out tiles", "random weights", "pre-trained", "change")
+    return Section(
+        "Learning",
+        "Masked loss of each modality in training (thin: each step, thick: running mean), and "
+        "on held-out tiles before and after.",
+        charts.loss_curves(results.losses) + render("table.html.j2", header=header, rows=rows),
+    )
+
+
+def _experts(results: DemoResults) -> Section:
+    return Section(
+        "Which experts each modality uses",
+        "Every block has specialized experts (S) for each modality, collaborative experts (C) "
+        "open to all, and one shared expert that every token passes. A token takes one S and "
+        "one C. The shade is the share of the modality's held-out tokens that chose the expert; "
+        "an even spread is 0.25.",
+        charts.expert_use(results.experts.shares, results.experts.specialized),
+    )
+
+
+def _probes(results: DemoResults) -> Section:
+    return Section(
+        "What the features are good for",
+        "A linear classifier names the land cover of single pixels of held-out scenes from the "
+        "frozen features alone: pale with random weights, full colour after pre-training.",
+        charts.before_after(
+            results.probe_before,
+            results.probe_after,
+            "land-cover accuracy, %",
+            results.probe_chance,
+        ),
+    )
+
+
+def _details(results: DemoResults) -> Section:
+    table = render("table.html.j2", header=("what", "value"), rows=results.details)
+    return Section("Model, training, machine", "", table)
+
+
+def _cell(picture: np.ndarray, label: str, caption: str = "") -> dict[str, str]:
+    return {"picture": pictures.png(picture), "label": label, "caption": caption}
+
+
+def _label(text: str) -> dict[str, str]:
+    return {"picture": "", "label": text}
