@@ -49,6 +49,10 @@ class WriteError(RingmoeError, OSError):
     """A file could not be written whole (disk full, no permission); the old one stands untouched."""
 
 
+class DatasetError(RingmoeError, OSError):
+    """A labelled data set lacks a folder, a file or a label, or two of them do not agree."""
+
+
 class ArchiveError(RingmoeError, OSError):
     """An archive folder is absent, empty, or made by an incompatible version."""
 
