@@ -1,5 +1,6 @@
 """What each instrument measures: channels, units, calibration, normalisation. Data, no I/O."""
 
+from ringmoe.sensors.catalogue import get_sensor, list_sensors
 from ringmoe.sensors.channel import Calibration, Channel, Unit
 from ringmoe.sensors.modality import MODALITIES, POLARISATIONS, Modality, modality_named
 from ringmoe.sensors.sensor import Sensor, calibrate, check_values, normalise
@@ -14,6 +15,8 @@ __all__ = [
     "Unit",
     "calibrate",
     "check_values",
+    "get_sensor",
+    "list_sensors",
     "modality_named",
     "normalise",
 ]

@@ -33,8 +33,7 @@ MODALITIES: dict[str, Modality] = {
         Modality(
             "multispectral",
             "Multispectral",
-            ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A")
-            + ("B09", "B10", "B11", "B12"),
+            (*(f"B{n:02d}" for n in range(1, 9)), "B8A", "B09", "B10", "B11", "B12"),
             "visible to short-wave infrared, in Sentinel-2's band names",
         ),
         Modality(

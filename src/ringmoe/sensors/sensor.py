@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from ringmoe.errors import ConfigError, DtypeError, ShapeError, UnknownChannelError, ValueRangeError
 from ringmoe.sensors.channel import Calibration, Channel
+
 
 @dataclass(frozen=True)
 class Sensor:
