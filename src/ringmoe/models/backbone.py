@@ -1,0 +1,374 @@
+"""The backbone: images of any modalities in one pass to four maps each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from ringmoe.errors import ConfigError, ShapeError
+from ringmoe.models.attention import WindowAttention
+from ringmoe.models.config import ModelConfig, preset
+from ringmoe.models.rmoe import RMoE
+from ringmoe.models.router import RouterLoad, Routing, Span
+from ringmoe.models.stem import Stem
+from ringmoe.models.view import View
+from ringmoe.observation import Observation
+from ringmoe.sensors import Channel
+
+Grid = tuple[int, int, int]  # images, rows and columns of tokens
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What `RingMoE.encode` returns.
+
+    Attributes:
+        pyramids: Per observation, one map `(B, C_i, H / s_i, W / s_i)` per stage.
+        loads: Per block, branch and modality, how the tokens were spread over the experts.
+    """
+
+    pyramids: list[tuple[Tensor, ...]]
+    loads: list[RouterLoad]
+
+
+@dataclass(frozen=True)
+class TokenLayout:
+    """Whose tokens lie where in the one `(T, C)` tensor that passes through the blocks.
+
+    Attributes:
+        modalities: Index of each observation's modality.
+        grids: Images, rows and columns of tokens of each observation.
+    """
+
+    modalities: tuple[int, ...]
+    grids: tuple[Grid, ...]
+
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens of each observation."""
+        return [images * rows * columns for images, rows, columns in self.grids]
+
+    @property
+    def spans(self) -> list[Span]:
+        """Modality and number of tokens of each observation."""
+        return list(zip(self.modalities, self.lengths, strict=True))
+
+    @property
+    def joined(self) -> list[Grid]:
+        """Grids with neighbours of equal size made one: what attention runs over."""
+        grids: list[Grid] = []
+        for images, *size in self.grids:
+            if grids and list(grids[-1][1:]) == size:
+                images += grids.pop()[0]
+            grids.append((images, *size))  # type: ignore[arg-type]
+        return grids
+
+    def halved(self) -> TokenLayout:
+        """The layout after merging 2 x 2 tokens."""
+        return TokenLayout(self.modalities, tuple((b, h // 2, w // 2) for b, h, w in self.grids))
+
+
+def _over_grids(module: nn.Module, x: Tensor, layout: TokenLayout) -> Tensor:
+    """Apply a module of maps `(B, H, W, C)` to each grid of the tokens `(T, C)`."""
+    grids = layout.joined
+    if len(grids) == 1:
+        return module(x.view(*grids[0], -1)).flatten(0, 2)
+    parts = x.split([b * h * w for b, h, w in grids])
+    maps = [module(part.view(*grid, -1)) for part, grid in zip(parts, grids, strict=True)]
+    return torch.cat([out.flatten(0, 2) for out in maps])
+
+
+class PatchMerging(nn.Module):
+    """Each 2 x 2 tokens to one of twice the width, the norm after the reduction (Swin V2).
+
+    Args:
+        dim: Channels of a token before.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.reduction = nn.Linear(4 * dim, 2 * dim, bias=False)
+        self.norm = nn.LayerNorm(2 * dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(B, H, W, C)` to `(B, H / 2, W / 2, 2C)`; H and W are even."""
+        batch, height, width, dim = x.shape
+        x = x.view(batch, height // 2, 2, width // 2, 2, dim)
+        # column parity before row parity: the order of Swin's published weights
+        return self.norm(self.reduction(x.permute(0, 1, 3, 4, 2, 5).flatten(3)))
+
+
+class Block(nn.Module):
+    """Window attention and RMoE layer, each with a residual and its norm after it.
+
+    Args:
+        config: The model's shape.
+        stage: Number of the stage.
+        shifted: Whether the windows are shifted.
+    """
+
+    def __init__(self, config: ModelConfig, stage: int, shifted: bool) -> None:
+        super().__init__()
+        dim = config.widths[stage]
+        self.attn = WindowAttention(
+            dim,
+            config.num_heads[stage],
+            config.window_size,
+            config.native_window(stage),
+            shifted,
+        )
+        self.norm1 = nn.LayerNorm(dim)
+        self.ffn = RMoE(config, dim)
+        self.norm2 = nn.LayerNorm(dim)
+
+    def forward(
+        self, x: Tensor, layout: TokenLayout, collect: bool = False
+    ) -> tuple[Tensor, Routing | None]:
+        """Tokens `(T, C)` to tokens `(T, C)`, and the routing of this block."""
+        x = x + self.norm1(_over_grids(self.attn, x, layout))
+        y, routing = self.ffn(x, layout.spans, collect)
+        return x + self.norm2(y), routing
+
+
+class Stage(nn.Module):
+    """Blocks at one resolution, after merging patches (but in the first stage).
+
+    Args:
+        config: The model's shape.
+        index: Number of the stage.
+    """
+
+    def __init__(self, config: ModelConfig, index: int) -> None:
+        super().__init__()
+        self.downsample = PatchMerging(config.widths[index - 1]) if index else None
+        self.blocks = nn.ModuleList(
+            Block(config, index, shifted=bool(number % 2)) for number in range(config.depths[index])
+        )
+
+
+class RingMoE(nn.Module):
+    """The backbone: stems by modality, Swin V2 stages whose FFNs are RMoE layers.
+
+    Made with random weights from torch's generator, or `generator`; usually through
+    `create_model` or `load_model`. An image's features do not depend on its batch.
+
+    Args:
+        config: The model's shape.
+        generator: Draws the initial weights.
+    """
+
+    def __init__(self, config: ModelConfig, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.grad_checkpointing = False
+        with torch.device("meta"):  # torch's own initialisation would be drawn and thrown away
+            self.stems = nn.ModuleDict(
+                {m: Stem(m, config.embed_dim, config.patch_size) for m in config.modalities}
+            )
+            self.stages = nn.ModuleList(Stage(config, index) for index in range(len(config.depths)))
+        device = torch.get_default_device()
+        if device.type != "meta":
+            self.to_empty(device=device)
+            self.init_weights(generator)
+
+    @torch.no_grad()
+    def init_weights(self, generator: torch.Generator | None = None) -> None:
+        """Draw all weights anew: truncated normal of 0.02, smaller for routers, biases zero.
+
+        Args:
+            generator: Draws them; None for torch's own.
+        """
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02, generator=generator)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+            elif isinstance(module, nn.LayerNorm):
+                module.reset_parameters()
+            elif hasattr(module, "reset_parameters"):
+                module.reset_parameters(generator)
+        for block in self.blocks():
+            nn.init.constant_(block.norm1.weight, self.config.residual_scale)
+            nn.init.constant_(block.norm2.weight, self.config.residual_scale)
+
+    def blocks(self) -> list[Block]:
+        """All blocks in order; the position is `RouterLoad.block`."""
+        return [block for stage in self.stages for block in stage.blocks]  # type: ignore[union-attr,misc]
+
+    def forward(self, observations: Sequence[Observation]) -> list[tuple[Tensor, ...]]:
+        """Maps of images.
+
+        Args:
+            observations: Any modalities of the model, in any mix and of any sizes that are
+                multiples of `config.stride`.
+
+        Returns:
+            Per observation, four maps `(B, C_i, H / s_i, W / s_i)` at strides 4, 8, 16, 32.
+
+        Raises:
+            ShapeError: An image's side is not a multiple of the stride.
+            UnknownChannelError: A channel is not the modality's, or is named twice.
+            ConfigError: The model has no stem for a modality.
+        """
+        tokens, layout = self._embed(observations, None, None)
+        return self._encode(tokens, layout, collect=False).pyramids
+
+    def encode(
+        self,
+        observations: Sequence[Observation],
+        *,
+        masks: Sequence[Tensor | None] | None = None,
+        mask_token: Tensor | None = None,
+    ) -> Encoding:
+        """Maps of images, some of whose tokens may be hidden, and the routers' loads.
+
+        Args:
+            observations: As in `forward`.
+            masks: Per observation `(B, H / 4, W / 4)` bool, or None; where true the stem's token
+                is replaced.
+            mask_token: `(embed_dim,)`, what replaces it.
+
+        Raises:
+            ShapeError: As in `forward`; or a mask is not of its observation's token grid.
+            UnknownChannelError: As in `forward`.
+            ConfigError: As in `forward`; or masks came without a mask token.
+        """
+        tokens, layout = self._embed(observations, masks, mask_token)
+        return self._encode(tokens, layout, collect=True)
+
+    def _embed(
+        self,
+        observations: Sequence[Observation],
+        masks: Sequence[Tensor | None] | None,
+        mask_token: Tensor | None,
+    ) -> tuple[Tensor, TokenLayout]:
+        """Stems: observations to tokens `(T, C)` and where they lie."""
+        if not observations:
+            raise ShapeError("the model got no observations: pass at least one")
+        masks = [None] * len(observations) if masks is None else masks
+        tokens, grids = [], []
+        for observation, mask in zip(observations, masks, strict=True):
+            self._check_size(observation)
+            out = self._stem(observation.modality)(observation.images, observation.channel_names)
+            if mask is not None:
+                if mask_token is None:
+                    raise ConfigError("masks need a mask_token to put in the hidden places")
+                if mask.shape != out.shape[:3]:
+                    raise ShapeError(
+                        f"a mask must be of the token grid {tuple(out.shape[:3])}, "
+                        f"got {tuple(mask.shape)}"
+                    )
+                out = torch.where(mask[..., None], mask_token.to(out.dtype), out)
+            tokens.append(out.flatten(0, 2))
+            grids.append((out.shape[0], out.shape[1], out.shape[2]))
+        numbers = tuple(self.config.modalities.index(o.modality) for o in observations)
+        x = tokens[0] if len(tokens) == 1 else torch.cat(tokens)
+        return x, TokenLayout(numbers, tuple(grids))
+
+    def _encode(self, x: Tensor, layout: TokenLayout, collect: bool) -> Encoding:
+        """Stages: tokens to pyramids."""
+        maps: list[list[Tensor]] = [[] for _ in layout.grids]
+        routings: list[Routing | None] = []
+        for stage in self.stages:
+            if stage.downsample is not None:
+                x = _over_grids(stage.downsample, x, layout)  # type: ignore[arg-type]
+                layout = layout.halved()
+            for block in stage.blocks:  # type: ignore[union-attr]
+                if self.grad_checkpointing and torch.is_grad_enabled():
+                    x, routing = checkpoint(block, x, layout, collect, use_reentrant=False)
+                else:
+                    x, routing = block(x, layout, collect)
+                routings.append(routing)
+            parts = x.split(layout.lengths)
+            for out, part, grid in zip(maps, parts, layout.grids, strict=True):
+                out.append(part.view(*grid, -1).permute(0, 3, 1, 2))
+        loads = _loads_by_modality(routings, self.config.modalities) if collect else []
+        return Encoding([tuple(out) for out in maps], loads)
+
+    def _stem(self, modality: str) -> Stem:
+        if modality not in self.stems:
+            raise ConfigError(
+                f"the model has no stem for {modality}: it has {', '.join(self.config.modalities)}"
+            )
+        return self.stems[modality]  # type: ignore[return-value]
+
+    def _check_size(self, observation: Observation) -> None:
+        height, width = observation.size
+        stride = self.config.stride
+        if height % stride or width % stride or not height or not width:
+            needed = tuple(max(-(-side // stride), 1) * stride for side in (height, width))
+            raise ShapeError(
+                f"images of {height} x {width} pixels cannot enter the model: pad or crop to "
+                f"multiples of {stride}, e.g. {needed[0]} x {needed[1]}, and mark padding in "
+                "Observation.valid"
+            )
+
+    def view(self, modality: str, channels: Sequence[str | Channel] | None = None) -> View:
+        """An `nn.Module` for one sensor: tensor `(B, C, H, W)` in, four maps out.
+
+        Args:
+            modality: One of the model's.
+            channels: What the tensor's channels are; None for the modality's whole vocabulary.
+
+        Raises:
+            ConfigError: The model has no stem for the modality.
+            UnknownChannelError: A channel is not the modality's, or is named twice.
+        """
+        return View(
+            self, modality, self._stem(modality).vocabulary if channels is None else channels
+        )
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Whether blocks forget their activations and compute them again going backward."""
+        self.grad_checkpointing = enable
+
+    def no_weight_decay(self) -> set[str]:
+        """Names of parameters that weight decay should leave: position bias and temperature.
+
+        Biases and norms are found by their one dimension.
+        """
+        return {n for n, _ in self.named_parameters() if "cpb_mlp" in n or "logit_scale" in n}
+
+
+def _loads_by_modality(
+    routings: Sequence[Routing | None], modalities: Sequence[str]
+) -> list[RouterLoad]:
+    """The loads of all blocks, those of observations of one modality added."""
+    loads = []
+    for number, routing in enumerate(routings):
+        sums: dict[tuple, tuple[Tensor, Tensor]] = {}
+        for branch, modality, probability, chosen in routing.loads if routing else []:
+            before = sums.get((branch, modality), (0, 0))
+            sums[branch, modality] = (before[0] + probability, before[1] + chosen)
+        for (branch, modality), (probability, chosen) in sums.items():
+            loads.append(RouterLoad(number, branch, modalities[modality], probability, chosen))
+    return loads
+
+
+def create_model(
+    name: str,
+    *,
+    modalities: Sequence[str] | None = None,
+    seed: int | None = None,
+    **overrides: Any,
+) -> RingMoE:
+    """A model of a preset's shape with random weights.
+
+    Args:
+        name: "nano", "tiny", "base" or "giant".
+        modalities: Which modalities it serves; None for all four.
+        seed: Fixes the weights; None draws from torch's generator.
+        **overrides: Any setting of `ModelConfig`.
+
+    Raises:
+        ConfigError: The preset, a setting or a value is unknown.
+    """
+    if modalities is not None:
+        overrides["modalities"] = tuple(modalities)
+    generator = None if seed is None else torch.Generator().manual_seed(seed)
+    return RingMoE(preset(name).replace(**overrides), generator)

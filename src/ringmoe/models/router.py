@@ -1,0 +1,138 @@
+"""Which experts each token goes to.
+
+Shapes: T tokens, C channels, E experts of a branch, K branches (specialized, collaborative).
+Experts of a block are numbered as they are stacked: every modality's specialized ones in the
+order of the config's modalities, then the collaborative ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Branch = Literal["specialized", "collaborative"]
+Span = tuple[int, int]  # index of the modality, number of consecutive tokens
+
+ROUTER_STD = 0.002  # a tenth of the other weights': gates start near 1 / E, and turn easily
+
+
+@dataclass(frozen=True)
+class RouterLoad:
+    """How one modality's tokens of a batch were spread over one branch of one block.
+
+    Attributes:
+        block: Number of the block, from 0, over all stages.
+        branch: "specialized" or "collaborative".
+        modality: Whose tokens.
+        probability: `(E,)` the router's probabilities, summed over tokens; differentiable.
+        chosen: `(E,)` int64, how many tokens chose each expert.
+    """
+
+    block: int
+    branch: Branch
+    modality: str
+    probability: Tensor
+    chosen: Tensor
+
+
+@dataclass
+class Routing:
+    """The choices of one router.
+
+    Attributes:
+        experts: `(K, T)` int64, number of the chosen expert in the block's stack.
+        gates: `(K, T)` float32, what its output is multiplied by; None for 1.
+        loads: Branch, modality index, summed probabilities and counts, where asked for.
+    """
+
+    experts: Tensor
+    gates: Tensor | None
+    loads: list[tuple[Branch, int, Tensor, Tensor]] = field(default_factory=list)
+
+
+class Router(nn.Module):
+    """Top-1 routers of a block: one per modality for its specialized experts, one for all.
+
+    Args:
+        dim: Channels of a token.
+        modalities: Number of modalities.
+        specialized: Experts per modality; 0 for no such branch.
+        collaborative: Experts that all modalities share; 0 for no such branch.
+        gate: "softmax" or "unit" (`ModelConfig.gate`).
+    """
+
+    def __init__(
+        self, dim: int, modalities: int, specialized: int, collaborative: int, gate: str
+    ) -> None:
+        super().__init__()
+        self.specialized = specialized
+        self.collaborative = collaborative
+        self.gate = gate
+        self.first_collaborative = modalities * specialized
+        self.weight = nn.Parameter(torch.empty(self.first_collaborative + collaborative, dim))
+
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
+        """Draw small weights from a truncated normal."""
+        nn.init.trunc_normal_(self.weight, std=ROUTER_STD, generator=generator)
+
+    def forward(self, x: Tensor, spans: Sequence[Span], collect: bool = False) -> Routing:
+        """Choose experts.
+
+        Args:
+            x: `(T, C)`.
+            spans: Whose tokens `x` holds, in order.
+            collect: Whether to fill `Routing.loads`.
+        """
+        kind = torch.promote_types(x.dtype, torch.float32)
+        with torch.autocast(x.device.type, enabled=False):
+            logits = F.linear(x.to(kind), self.weight.to(kind))
+        experts, gates, loads = [], [], []
+        lengths = [length for _, length in spans]
+        if self.specialized:
+            parts = [
+                part[:, modality * self.specialized : (modality + 1) * self.specialized]
+                for part, (modality, _) in zip(logits.split(lengths), spans, strict=True)
+            ]
+            probabilities = torch.cat(parts).softmax(dim=-1)
+            gate, choice = probabilities.max(dim=-1)
+            gates.append(gate)
+            experts.append(
+                torch.cat(
+                    [
+                        part + modality * self.specialized
+                        for part, (modality, _) in zip(choice.split(lengths), spans, strict=True)
+                    ]
+                )
+            )
+            if collect:
+                loads += _loads("specialized", probabilities, choice, spans)
+        if self.collaborative:
+            probabilities = logits[:, self.first_collaborative :].softmax(dim=-1)
+            gate, choice = probabilities.max(dim=-1)
+            gates.append(gate)
+            experts.append(choice + self.first_collaborative)
+            if collect:
+                loads += _loads("collaborative", probabilities, choice, spans)
+        return Routing(
+            torch.stack(experts), torch.stack(gates) if self.gate == "softmax" else None, loads
+        )
+
+
+def _loads(
+    branch: Branch, probabilities: Tensor, choice: Tensor, spans: Sequence[Span]
+) -> list[tuple[Branch, int, Tensor, Tensor]]:
+    """Sums over each span's tokens."""
+    lengths = [length for _, length in spans]
+    numbers = torch.arange(probabilities.shape[-1], device=choice.device)
+    chosen = choice[:, None] == numbers
+    return [
+        (branch, modality, p.sum(0), c.sum(0))
+        for (modality, _), p, c in zip(
+            spans, probabilities.split(lengths), chosen.split(lengths), strict=True
+        )
+    ]
