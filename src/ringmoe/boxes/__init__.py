@@ -1,0 +1,41 @@
+"""Horizontal and rotated boxes: their forms and the conversions between them.
+
+The one place where the conventions stand. Everything is in pixels of a displayed image: x runs
+right, y runs down, and whole numbers are pixel edges, so the top left corner of the image is
+(0, 0) and the centre of its first pixel (0.5, 0.5): the convention of a GeoTIFF's transform.
+
+Forms, each the last axis of a float64 array:
+
+- `xyxy`: horizontal box, left, top, right, bottom.
+- `cxcywhr`: rotated box, centre, long edge w, short edge h, and the angle r in radians from the
+  x axis to the long edge, counter-clockwise as displayed (the long edge points along
+  `(cos r, -sin r)`), in [-pi/2, pi/2). A direction of travel is a heading in the same sense,
+  over the whole circle: (-pi, pi].
+- `corners`: 8 numbers, x1 y1 x2 y2 x3 y3 x4 y4: for a rotated box, the corners front left, front
+  right, back right, back left of something that points along r, hence clockwise as displayed.
+
+torchvision's `box_convert` has the same sense of rotation, in degrees; DOTA's files hold corners;
+mmrotate's angles are clockwise: change their sign.
+"""
+
+from ringmoe.boxes.forms import (
+    area,
+    canonical,
+    corners_to_cxcywhr,
+    cxcywhr_to_corners,
+    cxcywhr_to_xyxy,
+    enclosing,
+    xyxy_to_corners,
+    xyxy_to_cxcywhr,
+)
+
+__all__ = [
+    "area",
+    "canonical",
+    "corners_to_cxcywhr",
+    "cxcywhr_to_corners",
+    "cxcywhr_to_xyxy",
+    "enclosing",
+    "xyxy_to_corners",
+    "xyxy_to_cxcywhr",
+]
