@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ringmoe.errors import ShapeError
+from ringmoe.errors import DtypeError, ShapeError, UnknownChannelError
 from ringmoe.sensors import Channel, modality_named
 
 if TYPE_CHECKING:
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 class Observation:
     """A batch of images of one modality with the same named channels.
 
-    Only shapes and names are checked here: values are checked where data enter (ingest,
+    Only shapes, types and names are checked here: values are checked where data enter (ingest,
     predict), because a look at them would make a GPU wait.
 
     Attributes:
-        images: What enters the stem, `(B, C, H, W)` float32: normalised by the sensor
-            (`Sensor.normalise`), complex data split into I and Q channels.
+        images: What enters the stem, `(B, C, H, W)` floating: normalised by the sensor
+            (`ringmoe.sensors.normalise`), complex data split into I and Q channels.
         modality: One of `ringmoe.sensors.MODALITIES`.
         channels: One entry per channel of `images`, in order: a name of the modality's
             vocabulary or a `Channel`.
@@ -31,8 +31,10 @@ class Observation:
         gsd: Ground sampling distance in metres, if known.
 
     Raises:
-        ShapeError: The axes of `images` or `valid` do not agree with each other or `channels`.
         ConfigError: `modality` is not one of the four.
+        DtypeError: `images` are not floating, or `valid` is not bool.
+        ShapeError: The axes of `images` or `valid` do not agree with each other or `channels`.
+        UnknownChannelError: A channel is not in the modality's vocabulary, or is named twice.
     """
 
     images: Tensor
@@ -42,21 +44,54 @@ class Observation:
     gsd: float | None = None
 
     def __post_init__(self) -> None:
-        modality_named(self.modality)
+        vocabulary = modality_named(self.modality).vocabulary
+        self._check_images()
+        self._check_names(vocabulary)
+        self._check_valid()
+
+    def _check_images(self) -> None:
         if self.images.ndim != 4:
             raise ShapeError(
                 f"Observation.images must be (B, C, H, W), got {tuple(self.images.shape)}"
             )
-        batch, count, height, width = self.images.shape
-        if count != len(self.channels):
-            raise ShapeError(
-                f"Observation has {count} image channels but names {len(self.channels)} "
-                f"({', '.join(self.channel_names)}): name every channel once, in order"
+        if not self.images.is_floating_point():
+            raise DtypeError(
+                f"Observation.images must be floating, got {self.images.dtype}: normalise first "
+                "(ringmoe.sensors.normalise, which splits complex data into I and Q)"
             )
-        if self.valid is not None and tuple(self.valid.shape) != (batch, 1, height, width):
+
+    def _check_names(self, vocabulary: tuple[str, ...]) -> None:
+        names = self.channel_names
+        if self.images.shape[1] != len(names):
+            raise ShapeError(
+                f"Observation has {self.images.shape[1]} image channels but names {len(names)} "
+                f"({', '.join(names)}): name every channel once, in order"
+            )
+        unknown = [name for name in names if name not in vocabulary]
+        if unknown:
+            raise UnknownChannelError(
+                f"modality {self.modality} has no channel {', '.join(unknown)}: expected names of "
+                f"{', '.join(vocabulary)} (Channel.key; Sensor.stem_channels() gives I and Q)"
+            )
+        if len(set(names)) < len(names):
+            raise UnknownChannelError(
+                f"Observation names a channel twice ({', '.join(names)}): name each once"
+            )
+
+    def _check_valid(self) -> None:
+        if self.valid is None:
+            return
+        batch, _, height, width = self.images.shape
+        if tuple(self.valid.shape) != (batch, 1, height, width):
             raise ShapeError(
                 f"Observation.valid must be {(batch, 1, height, width)}, "
                 f"got {tuple(self.valid.shape)}"
+            )
+        import torch  # here, because to describe sensors nobody needs torch
+
+        if self.valid.dtype != torch.bool:
+            raise DtypeError(
+                f"Observation.valid must be bool, got {self.valid.dtype}: compare first (mask > 0)"
             )
 
     @property

@@ -3,7 +3,8 @@
 from ringmoe.sensors.catalogue import get_sensor, list_sensors
 from ringmoe.sensors.channel import Calibration, Channel, Unit
 from ringmoe.sensors.modality import MODALITIES, POLARISATIONS, Modality, modality_named
-from ringmoe.sensors.sensor import Sensor, calibrate, check_values, normalise
+from ringmoe.sensors.radiometry import calibrate, check_values, denormalise, normalise
+from ringmoe.sensors.sensor import Sensor
 
 __all__ = [
     "MODALITIES",
@@ -15,6 +16,7 @@ __all__ = [
     "Unit",
     "calibrate",
     "check_values",
+    "denormalise",
     "get_sensor",
     "list_sensors",
     "modality_named",

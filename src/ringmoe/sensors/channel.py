@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import Literal
+
+from ringmoe.errors import ConfigError
 
 Unit = Literal["reflectance", "amplitude", "complex_amplitude", "digital_number"]
 
@@ -29,6 +32,9 @@ class Channel:
         bandwidth_nm: Full width at half maximum in nanometres, of optical channels.
         polarisation: "HH", "HV", "VH", "VV", of SAR channels where it is known.
         component: "I" or "Q", of one half of a complex channel.
+
+    Raises:
+        ConfigError: `std` is not positive, or `valid_range` is empty.
     """
 
     name: str
@@ -43,6 +49,13 @@ class Channel:
     bandwidth_nm: float | None = None
     polarisation: str | None = None
     component: Literal["I", "Q"] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.std > 0 or not self.valid_range[0] < self.valid_range[1]:
+            raise ConfigError(
+                f"channel {self.name}: expected a positive std and a valid_range (low, high), got "
+                f"{self.std:g} and {self.valid_range}"
+            )
 
     @property
     def is_complex(self) -> bool:
@@ -59,9 +72,17 @@ class Channel:
         )
 
     def answers_to(self, name: str) -> bool:
-        """Whether a user may mean this channel by `name`: its name, key or common name."""
-        wanted = name.casefold()
-        return wanted in {n.casefold() for n in (self.name, self.key, self.common_name) if n}
+        """Whether a user may mean this channel by `name`: its own or its common name.
+
+        Case does not matter, nor zeros: "b2" is "B02". The key does not count: Sentinel-2's
+        "B11" is short-wave infrared, Landsat 8's own B11 a thermal band.
+        """
+        return _plain(name) in {_plain(n) for n in (self.name, self.common_name) if n}
+
+
+def _plain(name: str) -> str:
+    """A band name without what writers differ in: "B02", "b2" and "B2" are the same."""
+    return re.sub(r"^b0+(?=\d)", "b", name.casefold())
 
 
 @dataclass(frozen=True)
@@ -69,10 +90,11 @@ class Calibration:
     """How the numbers in a file become the channel's unit.
 
     Attributes:
-        scale: Multiplies the digital number (`form="linear"`).
-        offset: Added after scaling (`form="linear"`).
-        form: "linear": `scale * DN + offset`. "intensity": the file holds linear intensity, the
-            square root is taken. "decibel": the file holds intensity in dB, `10 ** (DN / 20)`.
+        scale: Multiplies the digital number.
+        offset: Added after scaling.
+        form: What `x = scale * DN + offset` is. "linear": the value itself. "intensity": linear
+            intensity, whose square root is the amplitude. "decibel": intensity in dB, whose
+            amplitude is `10 ** (x / 20)`.
         source: The document that defines it.
     """
 

@@ -39,7 +39,7 @@ _PMS_SOURCE = (
 )
 _SAR_SOURCE = (
     "Gaofen-3 product format: sigma nought in dB = 20 log10(DN * QualifyValue / 32767) - K, both in"
-    " the product's XML; apply them first (catalogue: the constants differ from scene to scene)"
+    " the product's XML and different from scene to scene; apply them first"
 )
 _BORROWED_SAR = "borrowed: sentinel1-{}, C band too; no Gaofen-3 product was at hand to measure"
 

@@ -12,8 +12,8 @@ from ringmoe.sensors.channel import Calibration
 from ringmoe.sensors.sensor import Sensor
 
 # SSL4EO-S12's dB statistics (VV -12.55 +- 5.26, VH -20.19 +- 5.91) carried over to
-# log(amplitude + 0.01), taking dB as Gaussian; HH and HV as VV and VH.
-AMPLITUDE_STATISTICS = {"co": (-1.396, 0.577), "cross": (-2.207, 0.608)}
+# log(amplitude + 0.003), taking dB as Gaussian; HH and HV as VV and VH.
+AMPLITUDE_STATISTICS = {"co": (-1.430, 0.596), "cross": (-2.287, 0.656)}
 
 # The same statistics as rms of I and Q: mean sigma nought 0.1157 (VV) and 0.0242 (VH) is shared by
 # I and Q of both, sqrt((0.1157 + 0.0242) / 4).

@@ -40,8 +40,8 @@ _REFLECTANCE_STATISTICS = {
     "B12": (0.14, 0.11),
 }
 
-# -12 dB co-polarised and -20 dB cross-polarised: log of 0.251 + 0.01 and of 0.1 + 0.01.
-_AMPLITUDE_STATISTICS = {"co": (-1.34, 0.65), "cross": (-2.21, 0.65)}
+# -12 dB co-polarised and -20 dB cross-polarised: log of 0.251 + 0.003 and of 0.1 + 0.003.
+_AMPLITUDE_STATISTICS = {"co": (-1.37, 0.65), "cross": (-2.27, 0.65)}
 
 # sqrt of half the mean of 10 ** -1.2 (twice) and 10 ** -2 (twice).
 _COMPLEX_SCALE = 0.135
