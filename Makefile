@@ -1,28 +1,35 @@
 # The project's habits. Everything runs from the clone's own .venv, which `make setup` keeps current.
-PYTHON ?= python3
+# `make PYTHON=python3.12 setup` makes it with that Python; otherwise python3 is taken.
 BIN := .venv/bin
-export PIP_DISABLE_PIP_VERSION_CHECK := 1
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+WORKERS ?= 2
 
 .PHONY: help setup demo test test-quick check format docs clean
 help: ## what each command does
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
+# The stamp is made last: an install that was interrupted is taken up again by the next command.
 setup: .venv/current ## the virtual environment, made or brought up to date
+ifdef PYTHON
+ifneq ($(shell $(BIN)/python -V 2>&1),$(shell $(PYTHON) -V 2>&1))
+.PHONY: .venv/current
+endif
+endif
 .venv/current: pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit("RingMoE needs Python 3.11 or later; set PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --editable . --group test --group check
+	@tools/make_venv .venv $(PYTHON)
+	@echo "Installing RingMoE and what it needs into .venv (the first time takes some minutes)"
+	@$(PIP) install -qq --upgrade "pip>=25.1"
+	@$(PIP) install -qq --editable . --group test --group check
 	@touch $@
 
 demo: setup ## simulate, pre-train, show: writes runs/demo/report.html
 	$(BIN)/ringmoe demo --out runs/demo
 
 test: setup ## all tests (under 15 minutes on two cores)
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 test-quick: setup ## the tests that take seconds
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow"
 
 check: setup ## lint, format, types, import contract, docs
 	$(BIN)/ruff check .
@@ -39,4 +46,4 @@ docs: setup ## the documentation, served on this machine
 	$(BIN)/mkdocs serve
 
 clean: ## remove what the commands above made (not runs/)
-	rm -rf .venv .site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
