@@ -35,7 +35,7 @@ check: setup ## lint, format, types, import contract, docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/mkdocs build --strict --quiet --site-dir .site
 
 format: setup ## format and mend what can be mended

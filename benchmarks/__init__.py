@@ -1,0 +1,1 @@
+"""Performance benchmarks, one file a question: `python -m benchmarks.NAME [--json]`."""
