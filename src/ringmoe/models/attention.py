@@ -239,7 +239,7 @@ class WindowAttention(nn.Module):
         return kept[1]
 
     def _position_bias(self, size: tuple[int, int]) -> Tensor:
-        weight = self.cpb_mlp[0].weight
+        weight = self.qkv.weight
         kind = torch.promote_types(weight.dtype, torch.float32)
         tokens = size[0] * size[1]
         coordinates = relative_coordinates(size, self.reference, weight.dtype, weight.device)

@@ -13,8 +13,9 @@ from torch.utils.checkpoint import checkpoint
 from ringmoe.errors import ConfigError, ShapeError
 from ringmoe.models.attention import WindowAttention
 from ringmoe.models.config import ModelConfig, preset
+from ringmoe.models.experts import Experts
 from ringmoe.models.rmoe import RMoE
-from ringmoe.models.router import RouterLoad, Routing, Span
+from ringmoe.models.router import Router, RouterLoad, Routing, Span
 from ringmoe.models.stem import Stem
 from ringmoe.models.view import View
 from ringmoe.observation import Observation
@@ -150,6 +151,10 @@ class Stage(nn.Module):
             Block(config, index, shifted=bool(number % 2)) for number in range(config.depths[index])
         )
 
+    def typed_blocks(self) -> list[Block]:
+        """`blocks`, which a type checker takes for plain modules."""
+        return list(self.blocks)  # type: ignore[arg-type]
+
 
 class RingMoE(nn.Module):
     """The backbone: stems by modality, Swin V2 stages whose FFNs are RMoE layers.
@@ -190,15 +195,19 @@ class RingMoE(nn.Module):
                     nn.init.zeros_(module.bias)
             elif isinstance(module, nn.LayerNorm):
                 module.reset_parameters()
-            elif hasattr(module, "reset_parameters"):
+            elif isinstance(module, Stem | WindowAttention | Router | Experts):
                 module.reset_parameters(generator)
         for block in self.blocks():
             nn.init.constant_(block.norm1.weight, self.config.residual_scale)
             nn.init.constant_(block.norm2.weight, self.config.residual_scale)
 
+    def typed_stages(self) -> list[Stage]:
+        """`stages`, which a type checker takes for plain modules."""
+        return list(self.stages)  # type: ignore[arg-type]
+
     def blocks(self) -> list[Block]:
         """All blocks in order; the position is `RouterLoad.block`."""
-        return [block for stage in self.stages for block in stage.blocks]  # type: ignore[union-attr,misc]
+        return [block for stage in self.typed_stages() for block in stage.typed_blocks()]
 
     def forward(self, observations: Sequence[Observation]) -> list[tuple[Tensor, ...]]:
         """Maps of images.
@@ -274,11 +283,11 @@ class RingMoE(nn.Module):
         """Stages: tokens to pyramids."""
         maps: list[list[Tensor]] = [[] for _ in layout.grids]
         routings: list[Routing | None] = []
-        for stage in self.stages:
+        for stage in self.typed_stages():
             if stage.downsample is not None:
-                x = _over_grids(stage.downsample, x, layout)  # type: ignore[arg-type]
+                x = _over_grids(stage.downsample, x, layout)
                 layout = layout.halved()
-            for block in stage.blocks:  # type: ignore[union-attr]
+            for block in stage.typed_blocks():
                 if self.grad_checkpointing and torch.is_grad_enabled():
                     x, routing = checkpoint(block, x, layout, collect, use_reentrant=False)
                 else:

@@ -76,6 +76,15 @@ class Router(nn.Module):
         self.first_collaborative = modalities * specialized
         self.weight = nn.Parameter(torch.empty(self.first_collaborative + collaborative, dim))
 
+    @property
+    def branches(self) -> list[Branch]:
+        """The branches that are there, in the order of `Routing.experts`."""
+        sizes: dict[Branch, int] = {
+            "specialized": self.specialized,
+            "collaborative": self.collaborative,
+        }
+        return [branch for branch, size in sizes.items() if size]
+
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw small weights from a truncated normal."""
         nn.init.trunc_normal_(self.weight, std=ROUTER_STD, generator=generator)

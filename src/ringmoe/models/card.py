@@ -1,0 +1,62 @@
+"""The model card that goes with a checkpoint whose maker wrote none."""
+
+from __future__ import annotations
+
+from ringmoe.models.config import ModelConfig
+from ringmoe.models.describe import describe
+
+_CARD = """---
+library_name: ringmoe
+pipeline_tag: image-feature-extraction
+tags: [remote-sensing, earth-observation, mixture-of-experts]
+---
+
+# A RingMoE backbone
+
+{millions:.1f} M parameters, {active:.1f} M active per token; {flops:.2f} GFLOP per image of
+{size} x {size} pixels.
+
+| modality | channels its stem knows | parameters of its sub-model |
+|---|---|---|
+{rows}
+
+Blocks per stage {depths}, widths {widths}; in each block {specialized} specialized,
+{collaborative} collaborative and {shared} shared experts.
+
+```python
+import ringmoe
+
+model = ringmoe.load_model("PATH", modalities=["{modality}"])
+observation = ringmoe.Observation(images, "{modality}", ({channels}))
+(pyramid,) = model([observation])
+```
+
+Images are normalised by their sensor (`ringmoe.sensors.normalise`) before they enter.
+
+Training data, licence and evaluation: not stated by whoever saved this checkpoint.
+"""
+
+
+def default_card(config: ModelConfig) -> str:
+    """Markdown that states what can be read off the shape, and that nothing else is known."""
+    facts = describe(config)
+    parameters, experts = facts["parameters"], facts["experts_per_block"]
+    rows = [
+        f"| {name} | {', '.join(channels)} | {parameters['sub_models'][name] / 1e6:.1f} M |"
+        for name, channels in facts["channels"].items()
+    ]
+    first = config.modalities[0]
+    return _CARD.format(
+        millions=parameters["total"] / 1e6,
+        active=parameters["active"] / 1e6,
+        flops=facts["flops_per_image"]["total"] / 1e9,
+        size=config.image_size,
+        rows="\n".join(rows),
+        depths="/".join(map(str, config.depths)),
+        widths="/".join(map(str, config.widths)),
+        specialized=experts["specialized"],
+        collaborative=experts["collaborative"],
+        shared=experts["shared"],
+        modality=first,
+        channels=", ".join(f'"{name}"' for name in facts["channels"][first]),
+    )
