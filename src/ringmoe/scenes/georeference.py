@@ -1,0 +1,45 @@
+"""Where the pixels of a scene lie on the ground."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from affine import Affine
+from rasterio.control import GroundControlPoint
+from rasterio.crs import CRS
+
+from ringmoe.scenes.window import Window
+
+
+@dataclass(frozen=True)
+class Georeference:
+    """A coordinate system with a transform or with ground control points; or none at all.
+
+    Attributes:
+        crs: The coordinate reference system of what `transform` or `gcps` give.
+        transform: From (column, row) of a pixel's upper left corner to map coordinates.
+        gcps: Points of known position, where there is no transform (slant-range SAR).
+    """
+
+    crs: CRS | None = None
+    transform: Affine | None = None
+    gcps: tuple[GroundControlPoint, ...] = ()
+
+    def cut(self, window: Window) -> Georeference:
+        """That of the window: the transform starts at its corner, so do the points' rows."""
+        transform = self.transform and self.transform * Affine.translation(
+            window.column, window.row
+        )
+        gcps = tuple(
+            GroundControlPoint(
+                row=p.row - window.row,
+                col=p.col - window.column,
+                x=p.x,
+                y=p.y,
+                z=p.z,
+                id=p.id,
+                info=p.info,
+            )
+            for p in self.gcps
+        )
+        return Georeference(self.crs, transform, gcps)
