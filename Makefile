@@ -1,6 +1,7 @@
 # The project's habits. Everything runs from the clone's own .venv, which `make setup` keeps current.
 # `make PYTHON=python3.12 setup` makes it with that Python; otherwise python3 is taken.
 BIN := .venv/bin
+export NO_MKDOCS_2_WARNING := 1
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 WORKERS ?= 2
 
