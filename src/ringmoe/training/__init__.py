@@ -1,0 +1,30 @@
+"""One engine for pre-training and fine-tuning: it knows an objective, and no task."""
+
+from ringmoe.training.checkpoint import load_checkpoint, load_weights
+from ringmoe.training.config import TrainingConfig, require, to_plain
+from ringmoe.training.distributed import Ranks, join_ranks
+from ringmoe.training.engine import DataSource, StepResult, Trainer, fit
+from ringmoe.training.metrics import read_metrics
+from ringmoe.training.objective import Objective, Terms
+from ringmoe.training.precision import choose_precision
+from ringmoe.training.run_folder import RunFolder, begin_run
+
+__all__ = [
+    "DataSource",
+    "Objective",
+    "Ranks",
+    "RunFolder",
+    "StepResult",
+    "Terms",
+    "Trainer",
+    "TrainingConfig",
+    "begin_run",
+    "choose_precision",
+    "fit",
+    "join_ranks",
+    "load_checkpoint",
+    "load_weights",
+    "read_metrics",
+    "require",
+    "to_plain",
+]

@@ -1,0 +1,157 @@
+"""Ranks: who else computes this step, and sums over all of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from ringmoe.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among all that train together; one process by default.
+
+    Attributes:
+        rank: This process, 0 to `world_size` - 1.
+        world_size: How many processes share a step's batch.
+        device: Where this process computes.
+    """
+
+    rank: int = 0
+    world_size: int = 1
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes the run folder."""
+        return self.rank == 0
+
+    def sum(self, terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Sums over all ranks, in one message.
+
+        Args:
+            terms: Tensors of any shape, the same keys and shapes on every rank.
+
+        Returns:
+            The same, summed, float64 and without gradient: float32 counts nothing past 2**24.
+        """
+        flat = torch.cat([term.detach().double().reshape(-1) for term in terms.values()])
+        self.sum_(flat)
+        parts = flat.split([term.numel() for term in terms.values()])
+        return {
+            key: part.view(term.shape)
+            for (key, term), part in zip(terms.items(), parts, strict=True)
+        }
+
+    def sum_(self, tensor: Tensor) -> None:
+        """Sum a tensor over all ranks in place."""
+        if self.world_size > 1:
+            dist.all_reduce(tensor)
+
+    def share_weights(self, module: nn.Module) -> None:
+        """Give every rank the parameters and buffers of the first."""
+        if self.world_size > 1:
+            for tensor in module.state_dict().values():
+                dist.broadcast(tensor, 0)
+
+    def wait(self) -> None:
+        """Go on when all ranks have come here."""
+        if self.world_size > 1:
+            dist.barrier()
+
+
+@contextmanager
+def join_ranks(device: str = "auto") -> Iterator[Ranks]:
+    """Join the other processes that torchrun started, if it did.
+
+    Args:
+        device: "auto" (a GPU where there is one), or what `torch.device` takes. Under torchrun
+            each process of a machine takes the GPU of its local rank.
+
+    Yields:
+        This process's place among them.
+
+    Raises:
+        ConfigError: The device does not exist here.
+    """
+    if dist.is_initialized():  # somebody else's group: use it, leave it standing
+        yield Ranks(dist.get_rank(), dist.get_world_size(), _device(device))
+        return
+    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    here = _device(device)
+    if world_size == 1:
+        yield Ranks(device=here)
+        return
+    if here.type == "cuda":
+        torch.cuda.set_device(here)
+    dist.init_process_group("nccl" if here.type == "cuda" else "gloo")
+    try:
+        yield Ranks(dist.get_rank(), world_size, here)
+    finally:
+        dist.destroy_process_group()
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ConfigError(f"device: expected auto, cpu or cuda, got {name!r}") from None
+    if device.type == "cuda":
+        if not torch.cuda.is_available():
+            raise ConfigError("device: cuda was asked for, but torch sees no GPU; use cpu or auto")
+        if device.index is None:
+            device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    return device
+
+
+class GradientBuffer:
+    """All gradients of a module in one flat tensor, of which each `param.grad` is a view.
+
+    Autograd adds into the views, so that summing over ranks, the norm and the zeroing are one
+    operation each, with nothing copied. A parameter that no image of this rank reached has a
+    gradient of zero, on one process as on many.
+
+    Args:
+        module: Its parameters must have one dtype and one device.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        parameters = [p for p in module.parameters() if p.requires_grad]
+        self._parameters = parameters
+        self.flat = torch.zeros(
+            sum(p.numel() for p in parameters),
+            dtype=parameters[0].dtype,
+            device=parameters[0].device,
+        )
+        self._views = [
+            part.view(p.shape)
+            for p, part in zip(
+                parameters, self.flat.split([p.numel() for p in parameters]), strict=True
+            )
+        ]
+
+    def zero(self) -> None:
+        """Before a step's first backward pass."""
+        self.flat.zero_()
+        for parameter, view in zip(self._parameters, self._views, strict=True):
+            parameter.grad = view
+
+    def clip(self, largest: float) -> Tensor:
+        """Scale the gradient down to a norm of `largest`; 0 leaves it.
+
+        Returns:
+            The norm before, a scalar tensor (Euclidean, over all parameters).
+        """
+        norm = torch.linalg.vector_norm(self.flat)
+        if largest > 0:
+            self.flat.mul_((largest / norm.clamp(min=1e-12)).clamp(max=1.0))
+        return norm

@@ -1,0 +1,287 @@
+"""The training loop: sums over ranks, one step, logs, checkpoints, resume."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from ringmoe.errors import NonFiniteLossError
+from ringmoe.files import replacing
+from ringmoe.training.checkpoint import (
+    load_checkpoint,
+    load_weights,
+    optimizer_tensors,
+    restore_optimizer,
+    save_checkpoint,
+)
+from ringmoe.training.config import TrainingConfig
+from ringmoe.training.distributed import GradientBuffer, Ranks
+from ringmoe.training.ema import MovingAverage
+from ringmoe.training.metrics import MetricLog
+from ringmoe.training.objective import Objective, Terms
+from ringmoe.training.optimizer import make_optimizer
+from ringmoe.training.precision import choose_precision
+from ringmoe.training.progress import TrainingProgress
+from ringmoe.training.run_folder import RunFolder
+from ringmoe.training.schedule import learning_rate, peak_learning_rate
+
+logger = logging.getLogger(__name__)
+
+
+class DataSource(Protocol):
+    """Micro-batches as a function of their number: nothing to save, nothing to restore."""
+
+    def iterate(self, start_step: int, stop_step: int) -> Generator[Any]:
+        """This rank's part of micro-batches `start_step` to `stop_step` - 1."""
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What one step did.
+
+    Attributes:
+        terms: The objective's terms over the global batch, `grad_norm` before clipping, and
+            `learning_rate`.
+        images: Images of the global batch.
+    """
+
+    terms: dict[str, float]
+    images: int
+
+
+class Trainer:
+    """An objective, its optimiser and all that a step needs.
+
+    Args:
+        objective: Moved to the ranks' device; all ranks take the first one's weights.
+        config: The engine's settings.
+        ranks: Who shares the batch.
+    """
+
+    def __init__(
+        self, objective: Objective, config: TrainingConfig, ranks: Ranks | None = None
+    ) -> None:
+        self.config = config
+        self.ranks = ranks or Ranks()
+        self.precision = choose_precision(config.precision, self.ranks.device)
+        self.objective = objective.to(self.ranks.device, self.precision.weights)
+        self.ranks.share_weights(self.objective)
+        self.gradients = GradientBuffer(self.objective)
+        self.optimizer = make_optimizer(self.objective, weight_decay=config.weight_decay)
+        self.average = MovingAverage(self.objective, config.ema) if config.ema else None
+        self.steps_taken = 0
+
+    def step(self, micro_batches: Sequence[Any]) -> StepResult:
+        """One optimiser step on one global batch.
+
+        Args:
+            micro_batches: This rank's part of the batch, in `accumulate` pieces.
+
+        Raises:
+            NonFiniteLossError: The loss or the gradient is not finite. No weight has moved.
+        """
+        self.objective.train()
+        self.gradients.zero()
+        prepared = [self.objective.prepare(data) for data in micro_batches]
+        counts = self.ranks.sum(_add([own for _, own in prepared]))
+        terms = _add([self._backward(inputs, counts) for inputs, _ in prepared])
+        self.ranks.sum_(self.gradients.flat)
+        terms["grad_norm"] = self.gradients.clip(self.config.clip_norm)
+        images, *numbers = torch.stack(  # the one wait for the device
+            [counts["images"], *(term.double() for term in terms.values())]
+        ).tolist()
+        result = dict(zip(terms, numbers, strict=True))
+        bad = [name for name in ("loss", "grad_norm") if not math.isfinite(result[name])]
+        if bad:
+            raise NonFiniteLossError(
+                f"step {self.steps_taken}: "
+                + ", ".join(f"{name} is {result[name]}" for name in bad)
+                + "; lower the learning rate or look at the tiles that the run folder names"
+            )
+        result["learning_rate"] = self._set_learning_rate()
+        self.optimizer.step()
+        if self.average is not None:
+            self.average.update()
+        self.steps_taken += 1
+        return StepResult(result, int(images))
+
+    def _backward(self, inputs: Any, counts: Terms) -> Terms:
+        """Add a micro-batch's gradient, with the loss formed from sums over all ranks.
+
+        The chain rule in two parts: d loss / d sums is the same on every rank, and
+        d sums / d weights is each rank's own; their products add up over the ranks.
+        """
+        with self.precision.context():
+            own = self.objective(inputs)
+        everyone = self.ranks.sum(own)
+        live = {key: everyone[key] for key, value in own.items() if value.requires_grad}
+        for value in live.values():
+            value.requires_grad_()
+        terms = self.objective.loss(everyone, counts)
+        if live and terms["loss"].requires_grad:  # not where this rank, or any, has no data
+            slopes = torch.autograd.grad(
+                terms["loss"], list(live.values()), allow_unused=True, materialize_grads=True
+            )
+            torch.autograd.backward(
+                [own[key] for key in live],
+                [slope.to(own[key].dtype) for key, slope in zip(live, slopes, strict=True)],
+            )
+        return {key: value.detach() for key, value in terms.items()}
+
+    def _set_learning_rate(self) -> float:
+        config = self.config
+        rate = learning_rate(
+            self.steps_taken,
+            peak=peak_learning_rate(config.learning_rate, config.batch_size),
+            warmup_steps=config.warmup_steps,
+            steps=config.steps,
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        return rate
+
+    @contextmanager
+    def averaged_weights(self) -> Iterator[None]:
+        """The objective with the moving average as its weights, if one is kept."""
+        if self.average is None:
+            yield
+            return
+        self.average.swap()
+        try:
+            yield
+        finally:
+            self.average.swap()
+
+    def save(self, folder: Path) -> Path:
+        """Write a checkpoint of the state after `steps_taken` steps into a run's `checkpoints`."""
+        groups: dict[str, dict[str, Tensor]] = {
+            "weights": self.objective.state_dict(),
+            "optimizer": optimizer_tensors(self.objective, self.optimizer),
+        }
+        if self.average is not None:
+            groups["average"] = self.average.weights
+        return save_checkpoint(folder, self.steps_taken, groups, keep=self.config.keep_checkpoints)
+
+    def load(self, path: Path) -> None:
+        """Go on from a checkpoint.
+
+        Raises:
+            CheckpointError: It is damaged, or is not of this model.
+        """
+        stems = ("weights", "optimizer", *(["average"] if self.average else []))
+        state, groups = load_checkpoint(path, stems, self.ranks.device)
+        load_weights(self.objective, groups["weights"], path)
+        restore_optimizer(self.objective, self.optimizer, groups["optimizer"])
+        if self.average is not None:
+            self.average.restore(groups["average"])
+        self.steps_taken = int(state["step"])
+
+
+def fit(
+    trainer: Trainer,
+    data: DataSource,
+    run: RunFolder,
+    *,
+    progress: bool = True,
+    after_step: Callable[[int], None] | None = None,
+) -> None:
+    """Train from `trainer.steps_taken` to the configured number of steps.
+
+    Args:
+        trainer: Fresh, or loaded from the run's checkpoint.
+        data: Gives `accumulate` micro-batches a step.
+        run: Where logs and checkpoints go; only the first rank writes.
+        progress: Whether to show a bar.
+        after_step: Called with the number of steps taken.
+
+    Raises:
+        NonFiniteLossError: See `Trainer.step`; the provenance of the batch is saved as
+            `non-finite-step-N-rank-R.json` in the run folder, and no checkpoint is written.
+    """
+    config, ranks = trainer.config, trainer.ranks
+    first, pieces = trainer.steps_taken, config.accumulate
+    writes = ranks.is_main
+    log = MetricLog(run, after_step=first, tensorboard=config.tensorboard) if writes else None
+    clock = _Clock()
+    with (
+        closing(data.iterate(first * pieces, config.steps * pieces)) as micro_batches,
+        closing(log) if log else nullcontext(),
+        TrainingProgress(first, config.steps, shown=progress and writes) as bar,
+    ):
+        while trainer.steps_taken < config.steps:
+            with clock.waiting():
+                batch = list(islice(micro_batches, pieces))
+            try:
+                result = trainer.step(batch)
+            except NonFiniteLossError:
+                _save_provenance(trainer, batch, run)
+                raise
+            clock.images += result.images
+            step, is_last = trainer.steps_taken, trainer.steps_taken == config.steps
+            bar.advance()
+            if log and (step % config.log_every == 0 or is_last):
+                values = result.terms | clock.read()
+                log.write(step, values)
+                bar.figures(values["loss"], values["images_per_s"], values["data_wait"])
+            with clock.paused():
+                if writes and (step % config.checkpoint_every == 0 or is_last):
+                    trainer.save(run.checkpoints_path)
+                if after_step is not None:
+                    after_step(step)
+
+
+class _Clock:
+    """Throughput, and the share of time spent waiting for data, since it was last read."""
+
+    def __init__(self) -> None:
+        self._reset()
+
+    def _reset(self) -> None:
+        self.images, self._waited, self._paused = 0, 0.0, 0.0
+        self._start = time.perf_counter()
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Time spent here is waiting for data."""
+        start = time.perf_counter()
+        yield
+        self._waited += time.perf_counter() - start
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Time spent here is not training."""
+        start = time.perf_counter()
+        yield
+        self._paused += time.perf_counter() - start
+
+    def read(self) -> dict[str, float]:
+        """Both numbers; the next reading is of what follows."""
+        passed = time.perf_counter() - self._start - self._paused
+        values = {"images_per_s": self.images / passed, "data_wait": self._waited / passed}
+        self._reset()
+        return values
+
+
+def _add(many: Sequence[Terms]) -> Terms:
+    first, *others = many
+    return {key: sum((terms[key] for terms in others), start=first[key]) for key in first}
+
+
+def _save_provenance(trainer: Trainer, batch: Sequence[Any], run: RunFolder) -> None:
+    step, rank = trainer.steps_taken, trainer.ranks.rank
+    path = run.path / f"non-finite-step-{step:06d}-rank-{rank}.json"
+    found = [trainer.objective.provenance(data) for data in batch]
+    with replacing(path) as partial:
+        partial.write_text(json.dumps({"step": step, "micro_batches": found}, indent=2) + "\n")
+    logger.error("the tiles of the step are listed in %s", path)

@@ -1,0 +1,52 @@
+"""The progress bar of a run."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+class TrainingProgress:
+    """Steps, images a second, loss, share of time spent waiting for data, time left.
+
+    Args:
+        first_step: Steps taken before.
+        steps: Steps of the whole run.
+        shown: False shows nothing.
+    """
+
+    def __init__(self, first_step: int, steps: int, *, shown: bool = True) -> None:
+        self._bar = Progress(
+            TextColumn("[bold]training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[figures]}"),
+            TimeRemainingColumn(),
+            TextColumn("left"),
+            disable=not shown,
+        )
+        self._task = self._bar.add_task("", total=steps, completed=first_step, figures="")
+
+    def __enter__(self) -> TrainingProgress:
+        """Show the bar."""
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave the last state standing."""
+        self._bar.stop()
+
+    def advance(self) -> None:
+        """One step is done."""
+        self._bar.advance(self._task)
+
+    def figures(self, loss: float, images_per_s: float, data_wait: float) -> None:
+        """Update the numbers."""
+        text = f"loss {loss:.4f}  {images_per_s:.0f} images/s  {data_wait:.1%} waiting for data"
+        self._bar.update(self._task, figures=text)
