@@ -18,7 +18,9 @@ import ringmoe
 from ringmoe.errors import ConfigError, RingmoeError
 
 # verb -> what it does; the function is `ringmoe.cli.VERB.VERB`. In the order people need them.
-VERBS: dict[str, str] = {}
+VERBS: dict[str, str] = {
+    "info": "show a model's parameters, work per image, memory and channels",
+}
 
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
