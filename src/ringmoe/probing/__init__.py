@@ -1,0 +1,24 @@
+"""What frozen features are worth: pooled and dense features, linear probe, nearest neighbours."""
+
+from ringmoe.probing.features import dense_features, pooled_features
+from ringmoe.probing.inputs import fit_to, observe
+from ringmoe.probing.linear import LinearClassifier, fit_linear, linear_probe
+from ringmoe.probing.neighbours import nearest_neighbours, vote
+from ringmoe.probing.result import ProbeResult, last_fifth
+from ringmoe.probing.statistics import image_statistics, neighbourhood_statistics
+
+__all__ = [
+    "LinearClassifier",
+    "ProbeResult",
+    "dense_features",
+    "fit_linear",
+    "fit_to",
+    "image_statistics",
+    "last_fifth",
+    "linear_probe",
+    "nearest_neighbours",
+    "neighbourhood_statistics",
+    "observe",
+    "pooled_features",
+    "vote",
+]
