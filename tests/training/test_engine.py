@@ -5,14 +5,13 @@ import math
 
 import pytest
 import torch
+from tests.training.toy import ToyData, ToyObjective
 
 from ringmoe.errors import ConfigError, NonFiniteLossError
 from ringmoe.training import Ranks, RunFolder, Trainer, TrainingConfig, fit, read_metrics
 from ringmoe.training.distributed import GradientBuffer
 from ringmoe.training.ema import MovingAverage
 from ringmoe.training.precision import choose_precision
-
-from .toy import ToyData, ToyObjective
 
 
 def config(**changes):
