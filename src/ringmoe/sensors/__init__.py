@@ -2,8 +2,9 @@
 
 from ringmoe.sensors.catalogue import get_sensor, list_sensors
 from ringmoe.sensors.channel import Calibration, Channel, Unit
+from ringmoe.sensors.checks import check_values
 from ringmoe.sensors.modality import MODALITIES, POLARISATIONS, Modality, modality_named
-from ringmoe.sensors.radiometry import calibrate, check_values, denormalise, normalise
+from ringmoe.sensors.radiometry import calibrate, denormalise, normalise
 from ringmoe.sensors.sensor import Sensor
 
 __all__ = [

@@ -18,7 +18,17 @@ from ringmoe.sensors.catalogue import (
 )
 from ringmoe.sensors.sensor import Sensor
 
-_FAMILIES = (sentinel1, sentinel2, landsat, gaofen, airsar, radarsat2, polarimetric, generic, simulated)
+_FAMILIES = (
+    sentinel1,
+    sentinel2,
+    landsat,
+    gaofen,
+    airsar,
+    radarsat2,
+    polarimetric,
+    generic,
+    simulated,
+)
 _CATALOGUE: dict[str, Sensor] = {
     sensor.name: sensor for family in _FAMILIES for sensor in family.SENSORS
 }

@@ -72,8 +72,8 @@ ENCODINGS = {
 VALID_RANGE = (-0.1, 6.5535)
 
 _SOURCE = (
-    "ESA, Sentinel-2 Spectral Response Functions (COPE-GSEG-EOPG-TN-15-0007), satellite S2A; common"
-    " names of the STAC electro-optical extension"
+    "ESA, Sentinel-2 MSI user guide, spectral bands of S2A (from the spectral responses "
+    "COPE-GSEG-EOPG-TN-15-0007); common names of the STAC electro-optical extension"
 )
 
 SENSORS = (
