@@ -27,13 +27,15 @@ class Georeference:
 
     def cut(self, window: Window) -> Georeference:
         """That of the window: the transform starts at its corner, so do the points' rows."""
-        transform = self.transform and self.transform * Affine.translation(
-            window.column, window.row
-        )
+        row, column = window.row, window.column
+        transform = self.transform
+        if transform is not None:
+            a, b, c, d, e, f = transform[:6]
+            transform = Affine(a, b, a * column + b * row + c, d, e, d * column + e * row + f)
         gcps = tuple(
             GroundControlPoint(
-                row=p.row - window.row,
-                col=p.col - window.column,
+                row=p.row - row,
+                col=p.col - column,
                 x=p.x,
                 y=p.y,
                 z=p.z,
