@@ -17,8 +17,8 @@ SENSORS = (
                 key="unknown",
                 unit="amplitude",
                 valid_range=(0.0, 2 * MAX_SAR_AMPLITUDE),  # four polarisations at their limit
-                mean=-1.02,
-                std=0.57,
+                mean=-1.04,
+                std=0.58,
                 log_floor=SIGMA_NOUGHT_LOG_FLOOR,
             ),
         ),
