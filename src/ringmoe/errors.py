@@ -46,7 +46,7 @@ class GeoreferenceError(RingmoeError, ValueError):
 
 
 class WriteError(RingmoeError, OSError):
-    """A file could not be written whole (disk full, no permission); the old one stands untouched."""
+    """A file could not be written whole (disk full, no permission); the old one is untouched."""
 
 
 class DatasetError(RingmoeError, OSError):
