@@ -12,10 +12,10 @@ from affine import Affine
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.dtypes import check_dtype, in_dtype_range
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 from rasterio.io import MemoryFile
 
-from ringmoe.errors import DtypeError, ShapeError, WriteError
+from ringmoe.errors import DtypeError, GeoreferenceError, ShapeError, WriteError
 from ringmoe.files import replacing
 
 _SIDECARS = (".aux.xml", ".ovr", ".msk")  # of GDAL and QGIS: they described the old file
@@ -30,7 +30,7 @@ def write_raster(
     gcps: Sequence[GroundControlPoint] | None = None,
     nodata: float | None = None,
     channel_names: Sequence[str] | None = None,
-    colormap: Mapping[int, tuple[int, ...]] | None = None,
+    colormap: Mapping[int, tuple[int, int, int]] | None = None,
     tags: Mapping[str, Any] | None = None,
     cog: bool = True,
 ) -> None:
@@ -45,8 +45,7 @@ def write_raster(
         gcps: Ground control points, in place of a transform.
         nodata: The number in `values` that means "no data".
         channel_names: Band descriptions, one a channel; `open_scene` finds the bands by them.
-        colormap: Class to (red, green, blue) or (..., alpha), 0 to 255; for one band of uint8 or
-            uint16.
+        colormap: Class to (red, green, blue), 0 to 255; for one band of uint8 or uint16.
         tags: Metadata of the file.
         cog: Cloud-optimised, with overviews (nearest for complex numbers, one band of integers and
             colour maps, average else). False: a plain tiled file.
@@ -54,6 +53,7 @@ def write_raster(
     Raises:
         ShapeError: Not two or three axes, or not one name a channel.
         DtypeError: GeoTIFF does not hold this type, or the type not this `nodata`.
+        GeoreferenceError: `crs` is no coordinate reference system.
         WriteError: Disk full, no permission and the like; an old file stands untouched.
     """
     path = Path(path)
@@ -76,7 +76,7 @@ def write_raster(
         "dtype": planes.dtype.name,
         "compress": "deflate",
         "bigtiff": "if_safer",
-        "crs": crs,
+        "crs": _crs(path, crs),
         "nodata": nodata,
         **({"gcps": list(gcps)} if gcps else {"transform": transform}),
     }
@@ -101,12 +101,21 @@ def write_raster(
         path.with_name(path.name + ending).unlink(missing_ok=True)
 
 
+def _crs(path: Path, crs: CRS | str | None) -> CRS | None:
+    try:
+        return None if crs is None else CRS.from_user_input(crs)
+    except (CRSError, ValueError) as error:
+        raise GeoreferenceError(
+            f"{path}: {crs!r} is no coordinate reference system: write it as 'EPSG:32633'"
+        ) from error
+
+
 def _check(
     path: Path,
     planes: np.ndarray,
     nodata: float | None,
     channel_names: Sequence[str] | None,
-    colormap: Mapping[int, tuple[int, ...]] | None,
+    colormap: Mapping[int, tuple[int, int, int]] | None,
 ) -> None:
     if planes.ndim != 3 or 0 in planes.shape:
         raise ShapeError(f"{path}: expected values (C, H, W) or (H, W), got {planes.shape}")
