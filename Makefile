@@ -12,7 +12,7 @@ help: ## what each command does
 # The stamp is made last: an install that was interrupted is taken up again by the next command.
 setup: .venv/current ## the virtual environment, made or brought up to date
 ifdef PYTHON
-ifneq ($(shell $(BIN)/python -V 2>&1),$(shell $(PYTHON) -V 2>&1))
+ifneq ($(shell { $(BIN)/python -V; } 2>/dev/null),$(shell { $(PYTHON) -V; } 2>/dev/null))
 .PHONY: .venv/current
 endif
 endif
