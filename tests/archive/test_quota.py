@@ -1,0 +1,92 @@
+"""Shares: exact over every 1000 steps, even in between."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ringmoe.archive.order import TileOrder
+from ringmoe.archive.quota import QUOTA_STEPS, quota_table
+from ringmoe.archive.sampler import Sampler
+from ringmoe.errors import ConfigError
+
+
+def test_published_mix_is_exact():
+    """70 : 20 : 10 (the paper's optical : multispectral : SAR) of 32 places, 1000 steps."""
+    table = quota_table([0.7, 0.2, 0.1], 32)
+    assert table.sum(axis=0).tolist() == [22_400, 6_400, 3_200]
+    assert (table.sum(axis=1) == 32).all()
+    assert (np.abs(table - np.array([22.4, 6.4, 3.2])) < 2).all()
+
+
+def test_equal_shares_march_in_step():
+    assert (quota_table([1, 1, 1, 1], 32) == 8).all()
+
+
+def test_what_cannot_be_divided_is_rounded_by_largest_remainder():
+    """1000 places among three: 333.3 each, and the one left goes to the first."""
+    assert quota_table([1, 1, 1], 1).sum(axis=0).tolist() == [334, 333, 333]
+
+
+@settings(max_examples=50)
+@given(
+    st.lists(st.floats(0.01, 100), min_size=1, max_size=6), st.integers(1, 12), st.integers(1, 80)
+)
+def test_rows_are_full_and_columns_are_the_quotas(weights, per_step, steps):
+    table = quota_table(weights, per_step, steps)
+    exact = np.array(weights) / sum(weights) * per_step * steps
+    assert (table.sum(axis=1) == per_step).all()
+    assert (np.abs(table.sum(axis=0) - exact) < 1).all()
+    assert (table >= 0).all()
+
+
+def orders(**lengths: dict[str, int]) -> dict[str, dict[str, TileOrder]]:
+    return {
+        modality: {name: TileOrder(np.arange(n), 10, key=1) for name, n in streams.items()}
+        for modality, streams in lengths.items()
+    }
+
+
+def count(sampler: Sampler, start: int) -> dict[str, int]:
+    """Images of each stream in 1000 steps."""
+    counts: dict[str, int] = {}
+    for step in range(start, start + QUOTA_STEPS):
+        for draw in sampler.draws(step):
+            counts[draw.stream] = counts.get(draw.stream, 0) + len(draw.tiles)
+    return counts
+
+
+def test_streams_share_by_the_square_root_of_their_size():
+    """400 and 100 tiles: sqrt is 20 : 10, so 2000/3 and 1000/3 of 1000 steps of 4 images each."""
+    sampler = Sampler(orders(a={"large": 400, "small": 100}, b={"only": 50}), batch_size=8)
+    counts = count(sampler, start=0)
+    assert counts == {"large": 4 * 667, "small": 4 * 333, "only": 4000}
+
+
+@pytest.mark.parametrize("start", [0, 1, 777, 123_456])
+def test_quotas_hold_in_any_1000_steps(start):
+    """400 and 100 tiles in proportion: 800 and 200 steps; shares 3 : 1 of 8 images."""
+    sampler = Sampler(
+        orders(a={"large": 400, "small": 100}, b={"only": 50}),
+        batch_size=8,
+        shares={"a": 3, "b": 1},
+        stream_shares="proportional",
+    )
+    assert count(sampler, start) == {"large": 4800, "small": 1200, "only": 2000}
+
+
+def test_positions_of_a_stream_follow_each_other():
+    """Over the border of the 1000 steps too: no tile is left out or given twice."""
+    sampler = Sampler(orders(a={"x": 37, "y": 11}, b={"z": 5}), 7, shares={"a": 2, "b": 1})
+    seen: dict[str, list[int]] = {"x": [], "y": [], "z": []}
+    for step in range(2500):
+        for draw in sampler.draws(step):
+            seen[draw.stream] += draw.positions.tolist()
+    for positions in seen.values():
+        assert positions == list(range(len(positions)))
+
+
+@pytest.mark.parametrize("shares", [{"a": 1}, {"a": 1, "b": 0}, {"a": 1, "b": 1, "c": 1}])
+def test_shares_must_fit_the_modalities(shares):
+    with pytest.raises(ConfigError, match="each of a, b"):
+        Sampler(orders(a={"x": 3}, b={"y": 3}), 4, shares)
