@@ -109,6 +109,12 @@ def test_missing_band_says_what_the_file_has(tmp_path, make_file):
         open_scene(path, "sentinel2-l2a", channels=["B99"])
 
 
+@pytest.mark.parametrize("names", [{"bands": ["-", "-", "-"]}, {"channels": []}])
+def test_at_least_one_channel(tmp_path, make_file, names):
+    with pytest.raises(ShapeError, match="no channel is left"):
+        open_scene(make_file(tmp_path / "a.tif", planes(3)), "rgb-dn16", **names)
+
+
 @pytest.mark.parametrize(
     ("bands", "message"),
     [

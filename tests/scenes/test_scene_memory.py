@@ -14,9 +14,9 @@ _READ_ALL = textwrap.dedent("""
     from ringmoe.scenes import Window, open_scene
     scene = open_scene(sys.argv[1], "rgb-dn8")
     total = 0.0
-    for row in range(0, 20000, 500):
-        for column in range(0, 20000, 500):
-            total += scene.read(Window(row, column, 500, 500)).values.sum(dtype="f8")
+    for row in range(0, 20000, 1000):
+        for column in range(0, 20000, 1000):
+            total += scene.read(Window(row, column, 1000, 1000)).values.sum(dtype="f8")
     print(total, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """)
 

@@ -48,9 +48,9 @@ def assign_bands(
     """
     found = _named_bands(source, sensor, bands)
     assigned = {channel: _checked(source, channel, parts) for channel, parts in found.items()}
-    if channels is None:
-        return tuple(assigned.values())
-    wanted = sensor.select(channels)
+    wanted = tuple(assigned) if channels is None else sensor.select(channels)
+    if not wanted:
+        raise ShapeError(f"{source.path}: no channel is left to read: name at least one")
     for channel in wanted:
         if channel not in assigned:
             have = ", ".join(c.name for c in assigned)
@@ -124,12 +124,7 @@ def _channel(sensor: Sensor, name: str) -> Channel | None:
     try:
         return sensor.channel(name)
     except UnknownChannelError:
-        bare = _without_zeros(name)  # "B1" for the "B01" of the catalogue
-        return next((c for c in sensor.channels if _without_zeros(c.name) == bare), None)
-
-
-def _without_zeros(name: str) -> str:
-    return re.sub(r"(?<=[a-z])0+(?=\d)", "", name.casefold())
+        return None
 
 
 def _by_order(source: Source, sensor: Sensor) -> list[tuple[Channel, str] | None]:

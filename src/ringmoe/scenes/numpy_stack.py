@@ -32,13 +32,11 @@ class NumpyStack(Source):
         if self.index is not None:
             array = array[self.index]
         if self.band_axis is None:
-            planes = array[window.rows, window.columns][None]
-        elif self.band_axis == 0:
-            planes = array[:, window.rows, window.columns][list(bands)]
-        else:
-            cut = array[window.rows, window.columns]
-            planes = np.stack([cut[..., band] for band in bands])
-        return np.array(planes), None  # a copy: what leaves must not point into the file
+            array = array[None]
+        elif self.band_axis == 2:
+            array = array.transpose(2, 0, 1)
+        # stack copies: what leaves must not point into the file
+        return np.stack([array[band, window.rows, window.columns] for band in bands]), None
 
 
 def open_numpy(path: Path, index: int | None, counts: Sequence[int]) -> NumpyStack:
