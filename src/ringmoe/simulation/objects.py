@@ -1,0 +1,275 @@
+"""Ships, aircraft and vehicles: shapes, sizes, colours, and how they are drawn."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ringmoe import boxes
+from ringmoe.simulation.materials import INDEX
+from ringmoe.simulation.raster import CELLS_PER_PIXEL, centres, polygon, to_world
+
+Array = np.ndarray
+
+OBJECT_CLASSES = ("ship", "aircraft", "vehicle")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A flat-topped part of an object.
+
+    Attributes:
+        outline: `(N, 2)` ahead and left, in lengths and widths of the object: [-0.5, 0.5].
+        height: Of its top, relative to the object's height.
+        colour: Number of the colour in the object's livery.
+    """
+
+    outline: Array
+    height: float
+    colour: int = 0
+
+
+@dataclass(frozen=True)
+class Model:
+    """A type of object.
+
+    Attributes:
+        name: The type.
+        kind: One of `OBJECT_CLASSES`.
+        length: The least and greatest length in metres.
+        slimness: The least and greatest length over width (beam, span).
+        height: Over length.
+        parts: Drawn in order; the first outlines reach all four sides of the object.
+        liveries: Materials of the parts' colours, one of which is drawn.
+    """
+
+    name: str
+    kind: str
+    length: tuple[float, float]
+    slimness: tuple[float, float]
+    height: float
+    parts: tuple[Part, ...]
+    liveries: tuple[tuple[str, ...], ...]
+
+
+def _box(back: float, front: float, right: float, left: float) -> Array:
+    return np.array([[front, left], [front, right], [back, right], [back, left]])
+
+
+def _mirrored(*left_side: tuple[float, float]) -> Array:
+    """A symmetric outline from its left half, given from the front to the back."""
+    half = np.array(left_side)
+    return np.concatenate([half, half[::-1] * (1, -1)])
+
+
+_HULL = _mirrored((0.5, 0.0), (0.44, 0.28), (0.34, 0.5), (-0.42, 0.5), (-0.5, 0.36))
+_HOLDS = tuple(
+    Part(_box(back, back + 0.13, -0.4, 0.4), 0.55, 2 + number % 3)
+    for number, back in enumerate((-0.22, -0.07, 0.08, 0.23))
+)
+_WINGS = _mirrored((0.14, 0.06), (-0.12, 0.5), (-0.17, 0.5), (-0.06, 0.06))
+_TAIL = _mirrored((-0.37, 0.02), (-0.46, 0.18), (-0.5, 0.18), (-0.47, 0.02))
+_FUSELAGE = _mirrored((0.5, 0.0), (0.46, 0.04), (0.38, 0.055), (-0.3, 0.055), (-0.5, 0.015))
+_PROPELLER_WINGS = _mirrored((0.13, 0.05), (0.09, 0.5), (0.0, 0.5), (-0.02, 0.05))
+_CARS = ("white paint", "white paint", "grey paint", "grey paint", "dark paint", "dark paint",
+         "red paint", "blue paint")  # fmt: skip
+
+MODELS: tuple[Model, ...] = (
+    Model("cargo ship", "ship", (58, 115), (5.6, 6.8), 0.16,
+          (Part(_HULL, 0.4), *_HOLDS, Part(_box(-0.45, -0.30, -0.42, 0.42), 1.0, 1)),
+          (("rust", "white paint", "grey paint", "blue paint", "rust"),
+           ("green paint", "white paint", "red paint", "grey paint", "yellow paint"),
+           ("dark paint", "white paint", "rust", "rust", "rust"))),
+    Model("barge", "ship", (50, 86), (7.2, 8.6), 0.05,
+          (Part(_HULL, 0.5), Part(_box(-0.30, 0.36, -0.38, 0.38), 0.7, 1),
+           Part(_box(-0.46, -0.35, -0.36, 0.36), 1.0, 2)),
+          (("dark paint", "rust", "white paint"), ("grey paint", "dark paint", "white paint"))),
+    Model("fishing boat", "ship", (16, 34), (3.4, 4.2), 0.2,
+          (Part(_HULL, 0.4), Part(_box(-0.1, 0.2, -0.3, 0.3), 1.0, 1)),
+          (("blue paint", "white paint"), ("red paint", "white paint"),
+           ("grey paint", "white paint"), ("green paint", "white paint"))),
+    Model("motor boat", "ship", (7, 14), (2.8, 3.4), 0.2,
+          (Part(_HULL, 0.6), Part(_box(-0.15, 0.15, -0.3, 0.3), 1.0, 1)),
+          (("white paint", "grey paint"), ("white paint", "blue paint"))),
+    Model("airliner", "aircraft", (31, 45), (1.0, 1.12), 0.3,
+          (Part(_WINGS, 0.35), Part(_TAIL, 0.55), Part(_FUSELAGE, 0.5),
+           Part(_box(0.02, 0.10, 0.17, 0.20), 0.3, 1), Part(_box(0.02, 0.10, -0.20, -0.17), 0.3, 1),
+           Part(_box(-0.48, -0.36, -0.02, 0.02), 1.0, 2)),
+          (("white paint", "grey paint", "blue paint"), ("white paint", "grey paint", "red paint"),
+           ("white paint", "dark paint", "yellow paint"))),
+    Model("turboprop", "aircraft", (14, 24), (0.9, 1.0), 0.28,
+          (Part(_PROPELLER_WINGS, 0.45), Part(_TAIL, 0.7), Part(_FUSELAGE, 0.5),
+           Part(_box(-0.47, -0.38, -0.02, 0.02), 1.0, 1)),
+          (("white paint", "blue paint"), ("white paint", "red paint"))),
+    Model("car", "vehicle", (4.2, 5.0), (2.4, 2.6), 0.32,
+          (Part(_box(-0.5, 0.5, -0.5, 0.5), 0.7), Part(_box(-0.3, 0.2, -0.4, 0.4), 1.0)),
+          tuple((colour,) for colour in _CARS)),
+    Model("van", "vehicle", (5.4, 7.0), (2.7, 3.0), 0.4,
+          (Part(_box(-0.5, 0.5, -0.5, 0.5), 1.0),),
+          (("white paint",), ("white paint",), ("yellow paint",), ("grey paint",))),
+    Model("lorry", "vehicle", (9.0, 16.5), (3.8, 6.4), 0.26,
+          (Part(_box(-0.5, 0.34, -0.5, 0.5), 1.0), Part(_box(0.36, 0.5, -0.46, 0.46), 0.75, 1)),
+          (("white paint", "blue paint"), ("grey paint", "red paint"),
+           ("white paint", "white paint"), ("blue paint", "blue paint"),
+           ("red paint", "white paint"))),
+)  # fmt: skip
+
+MODEL = {model.name: model for model in MODELS}
+
+
+@dataclass(frozen=True)
+class SceneObject:
+    """One object at one moment.
+
+    Attributes:
+        id: The same over the frames of a video and, where it stays, over dates; from 1.
+        model: Its type.
+        x: Centre in metres on the grid of cells.
+        y: Centre in metres.
+        heading: Radians, counter-clockwise as displayed.
+        length: Metres.
+        width: Metres.
+        livery: Number of the model's livery.
+        speed: In m/s.
+        shape_seed: Determines where it scatters radar waves.
+    """
+
+    id: int
+    model: str
+    x: float
+    y: float
+    heading: float
+    length: float
+    width: float
+    livery: int
+    speed: float = 0.0
+    shape_seed: int = 0
+
+    @property
+    def kind(self) -> str:
+        """One of `OBJECT_CLASSES`."""
+        return MODEL[self.model].kind
+
+    @property
+    def height(self) -> float:
+        """Of its highest part in metres."""
+        return MODEL[self.model].height * self.length
+
+    def outlines(self) -> list[tuple[Array, float, str]]:
+        """Of each part: the outline on the grid `(N, 2)`, its height in metres, its material."""
+        model = MODEL[self.model]
+        size = (self.length, self.width)
+        return [
+            (
+                to_world(part.outline * size, self.x, self.y, self.heading),
+                part.height * self.height,
+                model.liveries[self.livery][part.colour],
+            )
+            for part in model.parts
+        ]
+
+    def rotated_box(self) -> Array:
+        """`cxcywhr` in pixels."""
+        place = np.array([self.x, self.y, self.length, self.width]) / CELLS_PER_PIXEL
+        return boxes.canonical([*place, self.heading])
+
+    def horizontal_box(self) -> Array:
+        """`xyxy` in pixels: the smallest around the outline."""
+        points = np.concatenate([outline for outline, _, _ in self.outlines()])
+        return boxes.enclosing(points.ravel() / CELLS_PER_PIXEL)
+
+
+def new_object(
+    rng: np.random.Generator, number: int, model: str, x: float, y: float, heading: float,
+    longest: float = math.inf, speed: float = 0.0,
+) -> SceneObject:  # fmt: skip
+    """An object of a model with a size and a livery drawn from what it has."""
+    kind = MODEL[model]
+    most = max(min(kind.length[1], longest), kind.length[0])
+    length = rng.uniform(kind.length[0], most)
+    width = length / rng.uniform(*kind.slimness)
+    livery = int(rng.integers(len(kind.liveries)))
+    shape_seed = int(rng.integers(2**31))
+    return SceneObject(number, model, x, y, heading, length, width, livery, speed, shape_seed)
+
+
+def draw_objects(
+    objects: Sequence[SceneObject],
+    material: Array,
+    height: Array,
+    mix: Array,
+    deck: Array,
+    water: Array,
+) -> Array:
+    """Draw objects on rasters of the landscape, with the wakes of ships under way.
+
+    Ships pass under bridges: they and their wakes are drawn on water alone.
+
+    Args:
+        objects: Drawn in order.
+        material: Index of material, `(H, W)` uint8; changed in place.
+        height: Above the ground in metres, `(H, W)` float32; changed in place.
+        mix: Share of the material's partner, `(H, W)` float32; changed in place.
+        deck: Height above the ground of what objects stand on (quays), `(H, W)`.
+        water: Where there is water, `(H, W)` bool.
+
+    Returns:
+        `(H, W)` int32: the id of the object on each cell, 0 for none.
+    """
+    ids = np.zeros(material.shape, np.int32)
+    shape = (material.shape[0], material.shape[1])
+    for thing in objects:
+        if thing.kind == "ship" and thing.speed > 0:
+            _draw_wake(thing, material, mix, water)
+    for thing in objects:
+        for outline, top, colour in thing.outlines():
+            where, inside = polygon(shape, outline)
+            if thing.kind == "ship":
+                inside &= water[where]
+            material[where][inside] = INDEX[colour]
+            ids[where][inside] = thing.id
+            height[where][inside] = deck[where][inside] + top
+    return ids
+
+
+def _draw_wake(thing: SceneObject, material: Array, mix: Array, water: Array) -> None:
+    """The turbulent wake: foam behind the stern that fades over two and a half lengths."""
+    stern, reach = -0.4 * thing.length, 2.5 * thing.length + 20
+    near, far = 0.42 * thing.width, 0.75 * thing.width
+    end = stern - reach
+    trail = np.array([[stern, near], [stern, -near], [end, -far], [end, far]])
+    shape = (material.shape[0], material.shape[1])
+    where, inside = polygon(shape, to_world(trail, thing.x, thing.y, thing.heading))
+    inside &= water[where]
+    x, y = centres(where)
+    behind = np.hypot(x - thing.x, y - thing.y) - 0.4 * thing.length
+    material[where][inside] = INDEX["foam"]
+    mix[where][inside] = np.clip(0.45 + 0.6 * behind / reach, 0, 1)[inside]
+
+
+def seen_share(thing: SceneObject, ids: Array) -> float:
+    """How much of an object can be seen: inside the image, and not under something else.
+
+    Args:
+        thing: The object.
+        ids: What `draw_objects` returned.
+
+    Returns:
+        In [0, 1], of the area of its horizontal box inside the image times the drawn share there.
+    """
+    rows, columns = (length // CELLS_PER_PIXEL for length in ids.shape)
+    left, top, right, bottom = thing.horizontal_box()
+    across = min(right, columns) - max(left, 0)
+    down = min(bottom, rows) - max(top, 0)
+    if across <= 0 or down <= 0:
+        return 0.0
+    drawn = covered = 0
+    for outline, _, _ in thing.outlines():
+        where, inside = polygon((ids.shape[0], ids.shape[1]), outline)
+        covered += int(inside.sum())
+        drawn += int((inside & (ids[where] == thing.id)).sum())
+    inside_image = float(across * down / ((right - left) * (bottom - top)))
+    return inside_image * drawn / covered if covered else 0.0

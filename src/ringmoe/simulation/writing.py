@@ -1,0 +1,156 @@
+"""Simulated scenes as files: GeoTIFFs, labels, and a manifest that lists them all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rasterio.transform import from_origin
+
+from ringmoe.errors import ConfigError
+from ringmoe.files import replacing
+from ringmoe.scenes import write_raster
+from ringmoe.sensors import get_sensor
+from ringmoe.simulation.kinds import KINDS
+from ringmoe.simulation.labels import object_labels, track_lines
+from ringmoe.simulation.landscape import FRAME_INTERVAL, Landscape, simulate_landscape
+from ringmoe.simulation.materials import LAND_COVER, LAND_COVER_COLOURS
+from ringmoe.simulation.objects import OBJECT_CLASSES
+from ringmoe.simulation.optical import observe_multispectral, observe_optical
+from ringmoe.simulation.plan import stream
+from ringmoe.simulation.raster import GSD
+from ringmoe.simulation.sar import observe_sar_amplitude, observe_sar_complex
+
+Array = np.ndarray
+
+MANIFEST = "simulation.json"
+CRS = "EPSG:32632"  # WGS 84 / UTM zone 32N
+_EAST, _NORTH = 400_000.0, 5_300_000.0  # of the first scene's north-west corner
+_SCENES_A_ROW = 8
+
+# File name -> sensor and how it observes.
+OBSERVATIONS: dict[str, tuple[str, Callable[[Landscape, np.random.Generator], Array]]] = {
+    "optical": ("simulated-optical", observe_optical),
+    "multispectral": ("simulated-multispectral", observe_multispectral),
+    "sar_complex": ("simulated-sar-complex", observe_sar_complex),
+    "sar_amplitude": ("simulated-sar-amplitude", observe_sar_amplitude),
+}
+
+
+def write_simulation(
+    out: Path,
+    scenes: int = 8,
+    size: int = 256,
+    seed: int = 0,
+    progress: Callable[[Iterable[int]], Iterable[int]] | None = None,
+) -> Path:
+    """Simulate scenes and write what the sensors see of them, with labels for every task.
+
+    The same arguments give the same bytes. Kinds of scene take turns, so that eight scenes show
+    them all. The manifest is written last: a run that was interrupted leaves whole files but no
+    new manifest.
+
+    Args:
+        out: The folder; made where it lacks.
+        scenes: How many.
+        size: Their height and width in pixels of 2 m.
+        seed: Of the first scene and, with its number, of every other.
+        progress: Wraps the iteration over scenes, e.g. `rich.progress.track`.
+
+    Returns:
+        The path of the manifest, `simulation.json`.
+
+    Raises:
+        ConfigError: No scenes, or a size below 32.
+        WriteError: Disk full, no permission and the like.
+    """
+    if scenes < 1:
+        raise ConfigError(f"scenes is {scenes}: simulate at least one")
+    out = Path(out)
+    numbers: Iterable[int] = range(scenes)
+    entries = [
+        _write_scene(out, number, size, seed)
+        for number in (progress(numbers) if progress else numbers)
+    ]
+    manifest = {
+        "format": "ringmoe-simulation",
+        "version": 1,
+        "seed": seed,
+        "size": size,
+        "gsd": GSD,
+        "crs": CRS,
+        "scene_classes": list(KINDS),
+        "land_cover": list(LAND_COVER),
+        "object_classes": list(OBJECT_CLASSES),
+        "scenes": entries,
+    }
+    _write_text(out / MANIFEST, json.dumps(manifest, indent=1))
+    return out / MANIFEST
+
+
+def _write_scene(out: Path, number: int, size: int, seed: int) -> dict[str, Any]:
+    """One scene's folder; returns its entry of the manifest."""
+    kind = list(KINDS)[number % len(KINDS)]
+    scene_seed = int(stream(seed, f"scene {number}").integers(2**31))
+    landscape = simulate_landscape(scene_seed, size, kind)
+    name = f"scene-{number:04d}"
+    row, column = divmod(number, _SCENES_A_ROW)
+    step = size * GSD
+    georeference = {
+        "crs": CRS,
+        "transform": from_origin(_EAST + column * step, _NORTH - row * step, GSD, GSD),
+    }
+
+    def write(file: str, values: Array, **more: Any) -> str:
+        write_raster(out / name / file, values, **georeference, **more)
+        return f"{name}/{file}"
+
+    def observe(file: str, of: Landscape, observation: str) -> dict[str, str]:
+        sensor, look = OBSERVATIONS[observation]
+        values = look(of, stream(scene_seed, f"sensor {file}"))
+        names = [channel.name for channel in get_sensor(sensor).channels]
+        return {"path": write(file, values, channel_names=names), "sensor": sensor}
+
+    colours = dict(enumerate(LAND_COVER_COLOURS))
+    labels = {
+        "class": kind,
+        "mask": write("landcover.tif", landscape.land_cover, colormap=colours),
+        "height": write("height.tif", landscape.height_above_ground, channel_names=["height"]),
+        "boxes": f"{name}/boxes.json",
+    }
+    change = write("change.tif", landscape.change, colormap={0: (0, 0, 0), 1: (255, 255, 255)})
+    _write_text(out / labels["boxes"], json.dumps(object_labels(landscape), indent=1))
+    _write_text(out / name / "tracks.txt", "\n".join(track_lines(landscape)) + "\n")
+
+    files = [
+        {**observe(f"{observation}.tif", landscape, observation), "labels": labels}
+        for observation in OBSERVATIONS
+    ]
+    assert landscape.later is not None
+    later = observe("optical_later.tif", landscape.later, "optical")
+    before = {"change": change, "before": files[0]["path"]}
+    files.append({**later, "labels": {"class": kind, **before}})
+    frames = [
+        observe(f"video/frame_{frame:03d}.tif", landscape.at_frame(frame), "optical")["path"]
+        for frame in range(len(landscape.frames))
+    ]
+    return {
+        "name": name,
+        "class": kind,
+        "seed": scene_seed,
+        "files": files,
+        "video": {
+            "frames": frames,
+            "sensor": "simulated-optical",
+            "interval_s": FRAME_INTERVAL,
+            "labels": {"tracks": f"{name}/tracks.txt"},
+        },
+    }
+
+
+def _write_text(path: Path, text: str) -> None:
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")
