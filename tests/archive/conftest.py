@@ -1,58 +1,13 @@
-"""Small scenes of known content, and an archive made of them through the real ingest."""
+"""An archive of small scenes, made through the real ingest."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
-from rasterio.crs import CRS
-from rasterio.transform import from_origin
+from tests.archive.small_scenes import write_scenes
 
 from ringmoe.archive import Archive, Source, ingest
-from ringmoe.scenes import write_raster
-
-TILE = 32
-
-
-def write_scene(path: Path, values: np.ndarray, **options) -> Path:
-    """A GeoTIFF with 10 m pixels in UTM 31 N."""
-    georeference = {"crs": CRS.from_epsg(32631), "transform": from_origin(5e5, 5e6, 10, 10)}
-    write_raster(path, values, **{**georeference, **options})
-    return path
-
-
-def reflectance(rng: np.random.Generator, height: int, width: int, bands: int = 13) -> np.ndarray:
-    """Sentinel-2 digital numbers, uint16."""
-    return rng.integers(100, 4000, (bands, height, width), dtype=np.uint16)
-
-
-def rgb(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    return rng.integers(1, 255, (3, height, width), dtype=np.uint8)
-
-
-def single_look(rng: np.random.Generator, height: int, width: int, bands: int = 4) -> np.ndarray:
-    parts = rng.normal(0, 0.1, (2, bands, height, width))
-    return (parts[0] + 1j * parts[1]).astype(np.complex64)
-
-
-def write_scenes(folder: Path, seed: int = 0) -> list[Source]:
-    """Five sources of three modalities: two streams of optical, one padded and with nodata."""
-    rng = np.random.default_rng(seed)
-    for i in range(6):
-        write_scene(folder / "rgb" / f"scene-{i}.tif", rgb(rng, 64, 96))
-    for i in range(3):
-        values = rgb(rng, 40, 20)
-        values[:, :4] = 0
-        write_scene(folder / "chips" / f"chip-{i}.tif", values, nodata=0)
-    write_scene(folder / "s2.tif", reflectance(rng, 64, 160))
-    write_scene(folder / "slc.tif", single_look(rng, 64, 64))
-    return [
-        Source(("rgb",), "rgb-dn8"),
-        Source(("chips",), "rgb-dn8", tile_size=48),
-        Source(("s2.tif",), "sentinel2-l1c"),
-        Source(("slc.tif",), "airsar"),
-    ]
 
 
 @pytest.fixture(scope="session")
@@ -67,5 +22,5 @@ def archive(scenes, tmp_path_factory) -> Archive:
     """Tiles of 32 px, several shards a stream, a fifth held out."""
     root, sources = scenes
     out = tmp_path_factory.mktemp("archive") / "archive"
-    ingest(sources, out, tile_size=TILE, holdout=0.2, root=root, shard_bytes=15_000)
+    ingest(sources, out, tile_size=32, holdout=0.2, root=root, shard_bytes=15_000)
     return Archive.open(out)

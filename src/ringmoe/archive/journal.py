@@ -19,6 +19,7 @@ from ringmoe.archive.table import SCHEMA
 from ringmoe.errors import ArchiveError, WriteError
 
 FILE_NAME = "journal.jsonl"
+COMMIT_SECONDS = 2.0  # what was done since the last commit is done again after a kill
 
 
 @dataclass
@@ -79,8 +80,6 @@ class Journal:
     Args:
         folder: The archive's.
         plan: Hash of the sources, files and settings.
-        interval: Seconds between writes; what was done since the last one is done again after a
-            kill.
 
     Attributes:
         records: Of all finished files, those of earlier runs included.
@@ -90,9 +89,9 @@ class Journal:
         WriteError: It cannot be written.
     """
 
-    def __init__(self, folder: Path, plan: str, interval: float = 2.0) -> None:
+    def __init__(self, folder: Path, plan: str) -> None:
         self._path = folder / FILE_NAME
-        self._interval, self._waiting, self._written = interval, list[str](), time.monotonic()
+        self._waiting, self._written = list[str](), time.monotonic()
         lines = self._path.read_bytes().splitlines(keepends=True) if self._path.exists() else []
         whole = [line for line in lines if line.endswith(b"\n")]
         if whole and json.loads(whole[0]) != {"plan": plan}:
@@ -116,7 +115,7 @@ class Journal:
         """
         self.records.append(record)
         self._waiting.append(record.to_json())
-        if time.monotonic() - self._written >= self._interval:
+        if time.monotonic() - self._written >= COMMIT_SECONDS:
             sync()
             self.commit()
 

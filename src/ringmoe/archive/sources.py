@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -241,7 +242,28 @@ def _with_simulations_opened(sources: Sequence[Source], root: Path) -> Iterator[
 
 
 def _simulation(source: Source, path: str, root: Path) -> Iterator[Source]:
-    yield from ()
+    """The images that a simulation's manifest lists; those of one scene show one place.
+
+    Raises:
+        SceneReadError: It is not a manifest.
+    """
+    manifest = root / path / SIMULATION_MANIFEST
+    files: dict[str, list[str]] = {}
+    try:
+        for scene in json.loads(manifest.read_text(encoding="utf-8"))["scenes"]:
+            for file in scene["files"]:
+                files.setdefault(file["sensor"], []).append(str(Path(path, file["path"])))
+    except (ValueError, KeyError, TypeError) as error:
+        raise SceneReadError(f"{manifest}: not a simulation's manifest ({error!r})") from error
+    for sensor, paths in files.items():
+        yield Source(
+            tuple(paths),
+            sensor,
+            tile_size=source.tile_size,
+            stride=source.stride,
+            holdout=source.holdout,
+            group="folder",
+        )
 
 
 def _is_image(path: Path) -> bool:

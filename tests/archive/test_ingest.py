@@ -1,0 +1,278 @@
+"""Ingest: what is let in, what is refused, and that a kill changes nothing."""
+
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.archive.small_scenes import reflectance, write_scene
+
+from ringmoe.archive import Archive, IngestReport, Limits, Source, ingest, journal
+from ringmoe.errors import ArchiveError
+
+S2 = "sentinel2-l1c"
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_tiles_are_the_scene(archive, scenes):
+    """All tiles of the Sentinel-2 scene put back in place give its pixels, but for the gap."""
+    rasterio = pytest.importorskip("rasterio")
+    with rasterio.open(scenes[0] / "s2.tif") as file:
+        scene = file.read()
+    stream = archive.streams["sentinel2-l1c-uint16-32px"]
+    digital, valid = stream.read(range(len(stream)))
+    assert valid.all() and digital.dtype == np.uint16
+    for tile, values in enumerate(digital):
+        row, column = stream.table["row"][tile], stream.table["column"][tile]
+        assert (values == scene[:, row : row + 32, column : column + 32]).all()
+    # 160 columns: 32 held out at one end, a gap of 32, 96 for training; 2 rows of tiles.
+    assert len(stream.indices("train")) == 6 and len(stream.indices("heldout")) == 2
+    assert set(stream.table["crs"]) == {"EPSG:32631"} and set(stream.table["gsd"]) == {10}
+
+
+def test_streams_say_what_they_hold(archive):
+    assert list(archive.streams) == [
+        "rgb-dn8-uint8-32px",
+        "rgb-dn8-uint8-48px",
+        "sentinel2-l1c-uint16-32px",
+        "airsar-complex64-32px",
+    ]
+    slc = archive.streams["airsar-complex64-32px"]
+    assert slc.modality == "sar_complex" and slc.dtype == np.complex64
+    assert [channel.name for channel in slc.channels] == ["HH", "HV", "VH", "VV"]
+    assert [row["channel"] for row in slc.statistics][:3] == ["HH_I", "HH_Q", "HV_I"]
+    assert all(len(stream.thumbnails) == min(8, len(stream)) for stream in archive.streams.values())
+
+
+def test_whole_images_are_held_out_where_there_are_several(archive):
+    """Of 6 images a fifth, 1.2, is one; of 3 chips at least one. No image is in both splits."""
+    for name, held_out in (("rgb-dn8-uint8-32px", 1), ("rgb-dn8-uint8-48px", 1)):
+        table = archive.streams[name].table
+        train, heldout = (
+            set(table["source"][table["split"] == s].tolist()) for s in ("train", "heldout")
+        )
+        assert not train & heldout and len(heldout) == held_out
+
+
+def test_statistics_are_numpys(archive):
+    """Over the valid pixels of all tiles, in reflectance and normalised."""
+    stream = archive.streams["sentinel2-l1c-uint16-32px"]
+    values = stream.read(range(len(stream)))[0].astype(np.float64) / 1e4
+    for i, row in enumerate(stream.statistics):
+        band, channel = values[:, i], stream.channels[i]
+        assert row["pixels"] == band.size
+        found = [row["calibrated"][name] for name in ("mean", "std", "min", "max")]
+        np.testing.assert_allclose(
+            found, [band.mean(), band.std(), band.min(), band.max()], rtol=1e-5
+        )
+        assert row["normalised"]["mean"] == pytest.approx(
+            (band.mean() - channel.mean) / channel.std, rel=1e-4, abs=1e-5
+        )
+        assert row["normalised"]["std"] == pytest.approx(band.std() / channel.std, rel=1e-4)
+
+
+@pytest.fixture
+def bad(tmp_path) -> Path:
+    """One scene of each kind of trouble, 32 x 32 pixels, Sentinel-2 unless said otherwise."""
+    rng = np.random.default_rng(0)
+    good = reflectance(rng, 32, 32)
+    as_float = good.astype(np.float32)
+    nan, infinite, empty = as_float.copy(), as_float.copy(), good.copy()
+    nan[4, :20] = np.nan
+    infinite[3, 5, 5] = np.inf
+    empty[:, :30] = 0
+    bright = good.copy()
+    bright[:, :12] = 65535
+    write_scene(tmp_path / "good.tif", good)
+    write_scene(tmp_path / "nan.tif", nan)
+    write_scene(tmp_path / "infinite.tif", infinite)
+    write_scene(tmp_path / "empty.tif", empty, nodata=0)
+    write_scene(tmp_path / "nothing.tif", np.zeros_like(good), nodata=0)
+    write_scene(tmp_path / "constant.tif", np.full_like(good, 700))
+    write_scene(tmp_path / "bright.tif", bright)
+    write_scene(tmp_path / "small.tif", good[:, :7])
+    write_scene(tmp_path / "short.tif", good[:, :, :20])
+    write_scene(tmp_path / "negative.tif", -0.5 * as_float)
+    write_scene(tmp_path / "four_bands.tif", good[:4])
+    (tmp_path / "zero_bytes.tif").touch()
+    (tmp_path / "text.tif").write_text("not an image")
+    whole = (tmp_path / "good.tif").read_bytes()
+    (tmp_path / "truncated.tif").write_bytes(whole[: len(whole) // 2])
+    return tmp_path
+
+
+def test_bad_tiles_and_files_are_skipped_counted_and_listed(bad, tmp_path):
+    out = tmp_path / "archive"
+    report = ingest([Source(("*.tif",), S2)], out, tile_size=32, root=bad)
+    assert report.files == {"read": 10, "refused": 4}
+    assert report.tiles == {"train": 2, "heldout": 0, "padded": 1}
+    reasons = {found["file"]: found["reason"] for found in report.refused_tiles}
+    assert reasons == {
+        "nan.tif": "nodata",
+        "infinite.tif": "not finite",
+        "empty.tif": "nodata",
+        "nothing.tif": "nodata",
+        "constant.tif": "constant",
+        "bright.tif": "saturated",
+        "small.tif": "small",
+        "negative.tif": "not in unit",
+    }
+    assert report.refused == {
+        "nodata": 3,
+        "not finite": 1,
+        "constant": 1,
+        "saturated": 1,
+        "small": 1,
+        "not in unit": 1,
+    }
+    refused = {found["file"]: found["error"] for found in report.refused_files}
+    assert set(refused) == {"four_bands.tif", "zero_bytes.tif", "text.tif", "truncated.tif"}
+    for file, error in refused.items():
+        assert file in error and "\n" not in error
+    assert report == IngestReport.read(out)
+    archive = Archive.open(out)
+    sources = {name for s in archive.streams.values() for name in s.table["source"]}
+    assert sources == {"good.tif", "short.tif"}
+
+
+def test_limits_can_be_set(bad, tmp_path):
+    """20 of 32 rows are NaN in nan.tif: 37.5 % hold data."""
+    report = ingest(
+        [Source(("nan.tif", "empty.tif"), S2)],
+        tmp_path / "archive",
+        tile_size=32,
+        root=bad,
+        limits=Limits(min_valid=0.3),
+    )
+    assert report.tiles["train"] == 1 and report.refused == {"nodata": 1}
+    stream = next(iter(Archive.open(tmp_path / "archive").streams.values()))
+    digital, valid = stream.read([0])
+    assert np.isfinite(digital).all() and valid.sum() == 12 * 32
+
+
+def test_an_archive_of_nothing_is_an_error(bad, tmp_path):
+    with pytest.raises(
+        ArchiveError, match=r"no tile of 2 files was let in \(constant; .*zero_bytes"
+    ):
+        ingest([Source(("constant.tif", "zero_bytes.tif"), S2)], tmp_path / "a", root=bad)
+    with pytest.raises(ArchiveError, match="an unfinished archive"):
+        Archive.open(tmp_path / "a")
+
+
+def test_a_file_that_breaks_in_the_middle_leaves_nothing(tmp_path, monkeypatch):
+    """The third window of one scene cannot be read: its first two tiles are not kept either."""
+    monkeypatch.setattr(sys.modules["ringmoe.archive.ingest"], "READ_WHOLE_BYTES", 0)
+    rng = np.random.default_rng(0)
+    for name in ("a", "b", "c"):
+        write_scene(tmp_path / f"{name}.tif", reflectance(rng, 32, 128), cog=False)
+    path = tmp_path / "b.tif"
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 3 // 5])
+    report = ingest([Source(("*.tif",), S2)], tmp_path / "archive", tile_size=32, root=tmp_path)
+    assert report.files == {"read": 2, "refused": 1}
+    stream = Archive.open(tmp_path / "archive").streams["sentinel2-l1c-uint16-32px"]
+    assert stream.table["source"].tolist() == ["a.tif"] * 4 + ["c.tif"] * 4
+    stream.read(range(8))
+
+
+def test_the_same_ingest_gives_the_same_archive(archive, scenes, tmp_path):
+    root, sources = scenes
+    options = {"tile_size": 32, "root": root, "shard_bytes": 15_000}
+    again = ingest(sources, tmp_path / "again", holdout=0.2, **options)
+    assert contents(tmp_path / "again") == contents(archive.path)
+    assert again.fingerprint == archive.fingerprint
+    other = ingest(sources, tmp_path / "other", holdout=0.2, seed=1, **options)
+    assert other.fingerprint != archive.fingerprint
+
+
+def test_a_finished_archive_is_left_alone(archive, scenes):
+    root, sources = scenes
+    before = contents(archive.path)
+    options = {"tile_size": 32, "holdout": 0.2, "root": root}
+    report = ingest(sources, archive.path, shard_bytes=15_000, **options)
+    assert report.fingerprint == archive.fingerprint
+    with pytest.raises(ArchiveError, match="archive of other sources or settings"):
+        ingest(sources[:1], archive.path, shard_bytes=15_000, **options)
+    assert contents(archive.path) == before
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from tests.archive.small_scenes import write_scenes
+from ringmoe.archive import ingest, journal
+
+journal.COMMIT_SECONDS = 0  # write after every file
+
+def progress(done, total):
+    print(done, flush=True)
+    time.sleep(0.01)
+
+folder = Path(sys.argv[1])
+ingest(
+    write_scenes(folder / "scenes"), folder / "archive", root=folder / "scenes",
+    tile_size=32, holdout=0.2, shard_bytes=15_000, progress=progress,
+)
+"""
+
+
+@pytest.mark.parametrize("commit_seconds", [0, 3600])
+def test_an_interrupted_ingest_goes_on_to_the_same_archive(
+    archive, scenes, tmp_path, monkeypatch, commit_seconds
+):
+    """Interrupted after 7 tiles, 14, 21, ...; with a journal of every file, and with none."""
+    monkeypatch.setattr(journal, "COMMIT_SECONDS", commit_seconds)
+    root, sources = scenes
+
+    def run(patience: int) -> list[float]:
+        """The progress of an ingest that ends, or is interrupted, after some tiles."""
+        seen: list[float] = []
+
+        def progress(done: float, total: int) -> None:
+            seen.append(done)
+            if len(seen) == patience:
+                raise KeyboardInterrupt
+
+        options = {"tile_size": 32, "holdout": 0.2, "shard_bytes": 15_000, "root": root}
+        with suppress(KeyboardInterrupt):
+            ingest(sources, tmp_path / "archive", progress=progress, **options)
+        return seen
+
+    starts = []
+    while not (tmp_path / "archive" / "index.json").exists():
+        starts.append(run(patience=7 * len(starts) + 7)[0])
+    assert len(starts) > 2 and (starts[-1] > 1) == (commit_seconds == 0)
+    assert contents(tmp_path / "archive") == contents(archive.path)
+
+
+@pytest.mark.slow
+def test_a_killed_ingest_goes_on_to_the_same_archive(archive, tmp_path):
+    """SIGKILL after 15 tiles, again and again, until it finishes; then compare every byte.
+
+    No file has more than 15 tiles, so each process gets at least one file further.
+    """
+    command = [sys.executable, "-c", KILLED, str(tmp_path)]
+    kills, done = 0, False
+    while not done:
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
+        ) as process:
+            for tiles, _ in enumerate(process.stdout, 1):
+                if tiles == 15:
+                    process.send_signal(signal.SIGKILL)
+                    kills += 1
+                    break
+            done = process.wait() == 0
+        assert kills < 10
+    assert kills >= 2
+    assert contents(tmp_path / "archive") == contents(archive.path)
