@@ -162,7 +162,8 @@ def test_limits_can_be_set(bad, tmp_path):
 
 def test_an_archive_of_nothing_is_an_error(bad, tmp_path):
     with pytest.raises(
-        ArchiveError, match=r"no tile of 2 files was let in \(constant; .*zero_bytes"
+        ArchiveError,
+        match=r"no tile of 2 files was let in \(constant\.tif: constant, .*; .*zero_bytes",
     ):
         ingest([Source(("constant.tif", "zero_bytes.tif"), S2)], tmp_path / "a", root=bad)
     with pytest.raises(ArchiveError, match="an unfinished archive"):

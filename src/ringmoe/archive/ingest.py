@@ -228,7 +228,8 @@ class _Ingest:
         report = IngestReport.of(journal.records, index)
         report.write(self.out)
         if not entries:
-            reasons = [*report.refused, *(refused["error"] for refused in report.refused_files)]
+            reasons = [f"{t['file']}: {t['reason']}, {t['first']}" for t in report.refused_tiles]
+            reasons += [refused["error"] for refused in report.refused_files]
             raise ArchiveError(
                 f"{self.out}: no tile of {len(self.files)} files was let in ("
                 f"{'; '.join(reasons[:3])}): see report.json there"
