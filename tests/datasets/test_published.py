@@ -15,7 +15,8 @@ def test_aid_trains_on_50_and_tests_on_30_of_each_class(real_data):
     assert np.bincount(benchmark.test.labels).tolist() == [30] * 30
     numbers = [int(path.stem.rpartition("_")[2]) for path in benchmark.train.paths]
     assert set(numbers) == set(range(1, 51))
-    fit, validation = benchmark.for_selection()
+    fit = benchmark.train.subset(~benchmark.validation)
+    validation = benchmark.train.subset(benchmark.validation)
     assert np.bincount(fit.labels).tolist() == [40] * 30
     assert {int(p.stem.rpartition("_")[2]) for p in validation.paths} == set(range(41, 51))
     assert not set(benchmark.train.paths) & set(benchmark.test.paths)
@@ -27,10 +28,11 @@ def test_aid_trains_on_50_and_tests_on_30_of_each_class(real_data):
 def test_mstar_has_its_published_split(real_data):
     """Chips per class at 17 and 15 degrees as in the standard operating condition's table."""
     benchmark = mstar(real_data / "mstar")
-    train, test = benchmark.for_report()
+    train, test = benchmark.train, benchmark.test
     assert np.bincount(train.labels).tolist() == [299, 233, 298, 256, 233, 299, 299, 232, 299, 299]
     assert np.bincount(test.labels).tolist() == [274, 195, 274, 195, 196, 274, 273, 196, 274, 274]
-    fit, validation = benchmark.for_selection()
+    fit = benchmark.train.subset(~benchmark.validation)
+    validation = benchmark.train.subset(benchmark.validation)
     assert len(fit) + len(validation) == 2747
     assert len(validation) == pytest.approx(275, abs=5)  # a tenth
     digital, _ = test.subset(np.array([0, 2424])).read()
@@ -40,10 +42,10 @@ def test_mstar_has_its_published_split(real_data):
 def test_polsf_parts_cover_the_scene_without_overlap(real_data):
     """900 x 1024 px hold 9 x 10 tiles of 96 px: 45 train, 45 test; every class on both sides."""
     benchmark = polsf(real_data / "airsar_sf", seed=5)
-    train, test = benchmark.for_report()
+    train, test = benchmark.train, benchmark.test
     assert train.values.shape == test.values.shape == (45, 4, 96, 96)
     assert train.values.dtype == np.complex64
-    for part in (train, test, *benchmark.for_selection()):
+    for part in (test, train.subset(~benchmark.validation), train.subset(benchmark.validation)):
         found = np.unique(part.labels)
         assert set(found) == {IGNORED, 0, 1, 2, 3, 4}
     # The names of the classes agree with the scattering: urban returns far more than water.
@@ -58,11 +60,12 @@ def test_polsf_parts_cover_the_scene_without_overlap(real_data):
 def test_land_use_parts_hold_every_class_and_every_clear_date(real_data):
     """3 x 3 tiles of 32 px and 4 dates: 20 tiles train (4 of them validate), 16 test."""
     benchmark = land_use(real_data / "sentinel2_patch")
-    train, test = benchmark.for_report()
+    train, test = benchmark.train, benchmark.test
     assert train.values.shape == (20, 13, 32, 32)
     assert test.values.shape == (16, 13, 32, 32)
     assert 0 < test.values.mean() < 0.5  # reflectance
-    fit, validation = benchmark.for_selection()
+    fit = benchmark.train.subset(~benchmark.validation)
+    validation = benchmark.train.subset(benchmark.validation)
     assert (len(fit), len(validation)) == (16, 4)
     for part in (fit, validation, test):
         assert set(np.unique(part.labels[part.labels != IGNORED])) == {0, 1, 2, 3}

@@ -52,9 +52,9 @@ def test_linear_probe_is_the_whole_of_scikit_learns_pipeline():
     chosen = [(theirs(x_[~held], y_[~held], x_[held], c) == y_[held]).mean() for c in grid]
     best = int(np.argmax(chosen))
     expected = (theirs(x_, y_, test_, grid[best]) == test_y.numpy()).mean()
-    result = linear_probe(x, y, test_x, test_y, l2_grid=grid)
-    assert result.setting == grid[best]
-    assert result.validation_accuracy == pytest.approx(chosen[best])
+    result = linear_probe(x.double(), y, test_x.double(), test_y, l2_grid=grid)
+    assert result.choice.setting == grid[best]
+    assert result.choice.accuracy == pytest.approx(chosen[best])
     assert result.accuracy == pytest.approx(expected, abs=1e-12)
     assert 0.3 < result.accuracy < 0.999  # neither chance (1/4) nor trivial
 
@@ -73,7 +73,7 @@ def test_nearest_neighbours_chooses_k_on_the_validation_part():
     x, y = clusters(400, 3, 4, seed=4, noise=1.0)
     test_x, test_y = clusters(600, 3, 4, seed=5, noise=1.0)
     result = nearest_neighbours(x, y, test_x, test_y, ks=(1, 20))
-    assert result.setting == 20
+    assert result.choice.setting == 20
     one = nearest_neighbours(x, y, test_x, test_y, ks=(1,))
     assert result.accuracy > one.accuracy
 
@@ -84,7 +84,7 @@ def test_the_test_part_chooses_nothing():
     test_x, test_y = clusters(100, 4, 12, seed=7)
     wrong = (test_y + 1) % 4
     right, other = (linear_probe(x, y, test_x, t, l2_grid=(1, 0.01)) for t in (test_y, wrong))
-    assert (right.setting, right.validation_accuracy) == (other.setting, other.validation_accuracy)
+    assert right.choice == other.choice
     assert right.accuracy != other.accuracy
 
 
@@ -95,7 +95,7 @@ def test_a_given_validation_part_is_used():
     result = linear_probe(x, y, x, y, validation=validation, l2_grid=(0.1,))
     fitted = fit_linear(standardise(x[40:].double())[0], y[40:], l2=0.1)
     predicted = fitted.predict(standardise(x[40:].double(), x[:40].double())[1])
-    assert result.validation_accuracy == pytest.approx(score(predicted, y[:40])[0])
+    assert result.choice.accuracy == pytest.approx(score(predicted, y[:40])[0])
 
 
 def test_score_counts_classes_alike():

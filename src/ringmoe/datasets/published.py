@@ -1,8 +1,8 @@
 """The published benchmarks as data: where the files lie, and which part trains and tests.
 
 Every split is a function of the file names alone, so that two machines score the same thing.
-Each benchmark gives two pairs (train, test): `for_selection`, cut out of the training part, to
-choose recipes with, and `for_report`, whose test part is scored once per final recipe.
+Recipes and settings are chosen on `Benchmark.validation`, a part of the training part; the test
+part is scored once per final recipe.
 """
 
 from __future__ import annotations
@@ -29,20 +29,12 @@ class Benchmark(Generic[Labelled]):
     Attributes:
         train: The published or declared training part.
         test: The test part.
-        validation: `(len(train),)` bool: the part of `train` that recipes are chosen on.
+        validation: `(len(train),)` bool: the part of `train` to choose recipes and settings on.
     """
 
     train: Labelled
     test: Labelled
     validation: np.ndarray
-
-    def for_selection(self) -> tuple[Labelled, Labelled]:
-        """Train and validation, both inside the training part."""
-        return self.train.subset(~self.validation), self.train.subset(self.validation)
-
-    def for_report(self) -> tuple[Labelled, Labelled]:
-        """Train and test."""
-        return self.train, self.test
 
 
 def aid(root: Path) -> Benchmark[LabelledImages]:

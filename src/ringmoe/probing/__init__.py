@@ -2,14 +2,17 @@
 
 from ringmoe.probing.features import dense_features, pooled_features
 from ringmoe.probing.inputs import fit_to, observe
-from ringmoe.probing.linear import LinearClassifier, fit_linear, linear_probe
-from ringmoe.probing.neighbours import nearest_neighbours, vote
-from ringmoe.probing.result import ProbeResult, last_fifth
+from ringmoe.probing.linear import LinearClassifier, choose_l2, fit_linear, linear_probe
+from ringmoe.probing.neighbours import choose_k, nearest_neighbours, vote
+from ringmoe.probing.result import Choice, ProbeResult, last_fifth
 from ringmoe.probing.statistics import image_statistics, neighbourhood_statistics
 
 __all__ = [
+    "Choice",
     "LinearClassifier",
     "ProbeResult",
+    "choose_k",
+    "choose_l2",
     "dense_features",
     "fit_linear",
     "fit_to",

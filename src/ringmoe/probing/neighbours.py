@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 from torch.nn import functional as F
 
-from ringmoe.probing.result import ProbeResult, last_fifth, score, standardise
+from ringmoe.probing.result import Choice, ProbeResult, last_fifth, score, standardise
 
 K_GRID = (1, 3, 5, 10, 20)
 
@@ -33,6 +33,34 @@ def vote(train_x: Tensor, train_y: Tensor, x: Tensor, ks: Sequence[int]) -> dict
     return {k: ballots[:, k - 1].argmax(dim=1) for k in ks}
 
 
+def choose_k(
+    train_x: Tensor,
+    train_y: Tensor,
+    *,
+    ks: Sequence[int] = K_GRID,
+    validation: Tensor | None = None,
+    standardised: bool = True,
+) -> Choice:
+    """The number of neighbours that is best on a validation part of the training data.
+
+    Of equally good ones the smallest.
+
+    Args:
+        train_x: `(N, F)`.
+        train_y: `(N,)` int64.
+        ks: Candidates.
+        validation: `(N,)` bool: the validation part; the last fifth of each class for None.
+        standardised: As in `nearest_neighbours`.
+    """
+    held = last_fifth(train_y) if validation is None else validation
+    fit_x, held_x = train_x[~held], train_x[held]
+    if standardised:
+        fit_x, held_x = standardise(fit_x, held_x)
+    votes = vote(fit_x, train_y[~held], held_x, sorted(k for k in ks if k <= len(fit_x)))
+    choices = [Choice(k, *score(predicted, train_y[held])) for k, predicted in votes.items()]
+    return max(choices, key=lambda choice: choice.accuracy)
+
+
 def nearest_neighbours(
     train_x: Tensor,
     train_y: Tensor,
@@ -45,8 +73,8 @@ def nearest_neighbours(
 ) -> ProbeResult:
     """Accuracy of k nearest neighbours (cosine, equal votes).
 
-    k is the one best on the validation part of the training data (the smallest of equals); the
-    test part is then compared with all of the training data.
+    k is chosen inside the training data (`choose_k`); the test part is then compared with all of
+    them.
 
     Args:
         train_x: `(N, F)`.
@@ -54,16 +82,12 @@ def nearest_neighbours(
         test_x: `(M, F)`.
         test_y: `(M,)` int64.
         ks: Candidates for k.
-        validation: `(N,)` bool: the validation part; the last fifth of each class for None.
+        validation: As in `choose_k`.
         standardised: Each feature to mean 0 and deviation 1 over the training data first; false
             for features that are comparable as they are, such as pixels.
     """
-    prepare = standardise if standardised else lambda *features: list(features)
-    held = last_fifth(train_y) if validation is None else validation
-    fit_x, held_x = prepare(train_x[~held], train_x[held])
-    votes = vote(fit_x, train_y[~held], held_x, [k for k in ks if k <= len(fit_x)])
-    scores = {k: score(predicted, train_y[held])[0] for k, predicted in votes.items()}
-    best = max(sorted(scores), key=lambda k: scores[k])
-    all_x, test = prepare(train_x, test_x)
-    predicted = vote(all_x, train_y, test, [best])[best]
-    return ProbeResult(*score(predicted, test_y), best, scores[best])
+    choice = choose_k(train_x, train_y, ks=ks, validation=validation, standardised=standardised)
+    if standardised:
+        train_x, test_x = standardise(train_x, test_x)
+    k = int(choice.setting)
+    return ProbeResult(*score(vote(train_x, train_y, test_x, [k])[k], test_y), choice)

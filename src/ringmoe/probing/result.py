@@ -1,4 +1,4 @@
-"""What a probe gives, and how it chooses its setting inside the training part."""
+"""What a probe gives, and which part of the training data its setting is chosen on."""
 
 from __future__ import annotations
 
@@ -9,20 +9,33 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
+class Choice:
+    """The setting that is best on the validation part of the training data.
+
+    Attributes:
+        setting: The L2 weight or the k.
+        accuracy: Share of the validation part predicted right, 0 to 1.
+        class_accuracy: The mean of that share over the classes that the part has.
+    """
+
+    setting: float
+    accuracy: float
+    class_accuracy: float
+
+
+@dataclass(frozen=True)
 class ProbeResult:
-    """The score of one probe.
+    """The score of one probe on its test part.
 
     Attributes:
         accuracy: Share of the test part predicted right, 0 to 1.
         class_accuracy: The mean of that share over the classes that the test part has.
-        setting: The L2 weight or the k chosen on the validation part of the training data.
-        validation_accuracy: The accuracy there, of that setting.
+        choice: The setting, and its score on the validation part.
     """
 
     accuracy: float
     class_accuracy: float
-    setting: float
-    validation_accuracy: float
+    choice: Choice
 
 
 def score(predicted: Tensor, truth: Tensor) -> tuple[float, float]:
