@@ -20,6 +20,8 @@ from ringmoe.errors import ConfigError, RingmoeError
 # verb -> what it does; the function is `ringmoe.cli.VERB.VERB`. In the order people need them.
 VERBS: dict[str, str] = {
     "info": "show a model's parameters, work per image, memory and channels",
+    "simulate": "write simulated scenes with labels for every task",
+    "ingest": "bring products into an archive of checked tiles",
 }
 
 EXIT_ERROR = 2
