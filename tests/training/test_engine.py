@@ -9,7 +9,7 @@ from tests.training.toy import ToyData, ToyObjective
 
 from ringmoe.errors import ConfigError, NonFiniteLossError
 from ringmoe.training import Ranks, RunFolder, Trainer, TrainingConfig, fit, read_metrics
-from ringmoe.training.distributed import GradientBuffer
+from ringmoe.training.distributed import Gradients
 from ringmoe.training.ema import MovingAverage
 from ringmoe.training.precision import choose_precision
 
@@ -151,17 +151,23 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_any_weight_moves(tmp_pat
     assert [line["step"] for line in read_metrics(run.metrics_path)] == [1, 2, 3, 4, 5, 6]
 
 
-def test_gradients_lie_in_one_buffer_and_are_clipped_to_the_norm():
+def test_gradients_are_clipped_to_the_norm():
     """Gradients 3 and 4 have norm 5; clipped to 1 they are 0.6 and 0.8."""
     net = torch.nn.Linear(1, 1)
-    buffer = GradientBuffer(net)
-    buffer.zero()
+    net.unreached = torch.nn.Parameter(torch.ones(3))
+    gradients = Gradients(net)
     (3 * net.weight.sum() + 4 * net.bias.sum()).backward()
-    assert buffer.clip(0).item() == 5
-    assert buffer.flat.tolist() == [3, 4]
-    assert buffer.clip(1.0).item() == 5
+    gradients.sum(Ranks())
+    assert net.unreached.grad.tolist() == [0, 0, 0]
+    assert gradients.norm().item() == 5
+    for largest in (0.0, 5.0):
+        gradients.clip(5.0, largest)
+        assert (net.weight.grad.item(), net.bias.grad.item()) == (3, 4)
+    gradients.clip(5.0, 1.0)
     assert net.weight.grad.item() == pytest.approx(0.6)
     assert net.bias.grad.item() == pytest.approx(0.8)
+    gradients.clear()
+    assert net.weight.grad is None
 
 
 def test_moving_average():

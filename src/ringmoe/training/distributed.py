@@ -113,45 +113,46 @@ def _device(name: str) -> torch.device:
     return device
 
 
-class GradientBuffer:
-    """All gradients of a module in one flat tensor, of which each `param.grad` is a view.
+class Gradients:
+    """The gradients of a module: summed over ranks, measured, clipped.
 
-    Autograd adds into the views, so that summing over ranks, the norm and the zeroing are one
-    operation each, with nothing copied. A parameter that no image of this rank reached has a
-    gradient of zero, on one process as on many.
+    A parameter that no image reached has a gradient of zero, on one process as on many, so that
+    its moments and its weight decay do not depend on how the batch is spread.
 
     Args:
-        module: Its parameters must have one dtype and one device.
+        module: Its parameters that learn must have one dtype and one device.
     """
 
     def __init__(self, module: nn.Module) -> None:
-        parameters = [p for p in module.parameters() if p.requires_grad]
-        self._parameters = parameters
-        self.flat = torch.zeros(
-            sum(p.numel() for p in parameters),
-            dtype=parameters[0].dtype,
-            device=parameters[0].device,
-        )
-        self._views = [
-            part.view(p.shape)
-            for p, part in zip(
-                parameters, self.flat.split([p.numel() for p in parameters]), strict=True
-            )
-        ]
+        self._parameters = [p for p in module.parameters() if p.requires_grad]
 
-    def zero(self) -> None:
+    def clear(self) -> None:
         """Before a step's first backward pass."""
-        self.flat.zero_()
-        for parameter, view in zip(self._parameters, self._views, strict=True):
-            parameter.grad = view
+        for parameter in self._parameters:
+            parameter.grad = None  # autograd then gives its own tensor, and copies nothing
 
-    def clip(self, largest: float) -> Tensor:
-        """Scale the gradient down to a norm of `largest`; 0 leaves it.
+    def sum(self, ranks: Ranks) -> None:
+        """Fill in zeros and sum over all ranks, in one message."""
+        for parameter in self._parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        if ranks.world_size == 1:
+            return
+        gradients = self._gradients()
+        flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
+        ranks.sum_(flat)
+        parts = flat.split([gradient.numel() for gradient in gradients])
+        for gradient, part in zip(gradients, parts, strict=True):
+            gradient.copy_(part.view_as(gradient))
 
-        Returns:
-            The norm before, a scalar tensor (Euclidean, over all parameters).
-        """
-        norm = torch.linalg.vector_norm(self.flat)
-        if largest > 0:
-            self.flat.mul_((largest / norm.clamp(min=1e-12)).clamp(max=1.0))
-        return norm
+    def norm(self) -> Tensor:
+        """Euclidean norm over all parameters, a scalar."""
+        return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(self._gradients())))
+
+    def clip(self, norm: float, largest: float) -> None:
+        """Scale gradients of norm `norm` down to `largest`; 0 leaves them."""
+        if 0 < largest < norm:
+            torch._foreach_mul_(self._gradients(), largest / norm)
+
+    def _gradients(self) -> list[Tensor]:
+        return [p.grad for p in self._parameters if p.grad is not None]

@@ -26,7 +26,7 @@ from ringmoe.training.checkpoint import (
     save_checkpoint,
 )
 from ringmoe.training.config import TrainingConfig
-from ringmoe.training.distributed import GradientBuffer, Ranks
+from ringmoe.training.distributed import Gradients, Ranks
 from ringmoe.training.ema import MovingAverage
 from ringmoe.training.metrics import MetricLog
 from ringmoe.training.objective import Objective, Terms
@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
 class DataSource(Protocol):
     """Micro-batches as a function of their number: nothing to save, nothing to restore."""
 
-    def iterate(self, start_step: int, stop_step: int) -> Generator[Any]:
+    def iterate(self, start_step: int, stop_step: int) -> Iterator[Any]:
         """This rank's part of micro-batches `start_step` to `stop_step` - 1."""
 
 
@@ -77,7 +77,7 @@ class Trainer:
         self.precision = choose_precision(config.precision, self.ranks.device)
         self.objective = objective.to(self.ranks.device, self.precision.weights)
         self.ranks.share_weights(self.objective)
-        self.gradients = GradientBuffer(self.objective)
+        self.gradients = Gradients(self.objective)
         self.optimizer = make_optimizer(self.objective, weight_decay=config.weight_decay)
         self.average = MovingAverage(self.objective, config.ema) if config.ema else None
         self.steps_taken = 0
@@ -92,12 +92,12 @@ class Trainer:
             NonFiniteLossError: The loss or the gradient is not finite. No weight has moved.
         """
         self.objective.train()
-        self.gradients.zero()
+        self.gradients.clear()
         prepared = [self.objective.prepare(data) for data in micro_batches]
         counts = self.ranks.sum(_add([own for _, own in prepared]))
         terms = _add([self._backward(inputs, counts) for inputs, _ in prepared])
-        self.ranks.sum_(self.gradients.flat)
-        terms["grad_norm"] = self.gradients.clip(self.config.clip_norm)
+        self.gradients.sum(self.ranks)
+        terms["grad_norm"] = self.gradients.norm()
         images, *numbers = torch.stack(  # the one wait for the device
             [counts["images"], *(term.double() for term in terms.values())]
         ).tolist()
@@ -109,6 +109,7 @@ class Trainer:
                 + ", ".join(f"{name} is {result[name]}" for name in bad)
                 + "; lower the learning rate or look at the tiles that the run folder names"
             )
+        self.gradients.clip(result["grad_norm"], self.config.clip_norm)
         result["learning_rate"] = self._set_learning_rate()
         self.optimizer.step()
         if self.average is not None:
@@ -215,7 +216,7 @@ def fit(
     log = MetricLog(run, after_step=first, tensorboard=config.tensorboard) if writes else None
     clock = _Clock()
     with (
-        closing(data.iterate(first * pieces, config.steps * pieces)) as micro_batches,
+        _closing(data.iterate(first * pieces, config.steps * pieces)) as micro_batches,
         closing(log) if log else nullcontext(),
         TrainingProgress(first, config.steps, shown=progress and writes) as bar,
     ):
@@ -239,6 +240,16 @@ def fit(
                     trainer.save(run.checkpoints_path)
                 if after_step is not None:
                     after_step(step)
+
+
+@contextmanager
+def _closing(iterator: Iterator[Any]) -> Iterator[Iterator[Any]]:
+    """End a generator, and the threads that serve it, when the loop ends, however it does."""
+    try:
+        yield iterator
+    finally:
+        if isinstance(iterator, Generator):
+            iterator.close()
 
 
 class _Clock:

@@ -1,0 +1,71 @@
+"""The load-balance loss against its closed form."""
+
+import pytest
+import torch
+
+from ringmoe.models import ModelConfig, RouterLoad
+from ringmoe.pretraining.balance import balance_loss, mean_balance, routing_of, stack_loads
+
+E = 4
+CONFIG = ModelConfig(depths=(1,), num_heads=(1,), embed_dim=4, window_size=2, image_size=8,
+                     modalities=("optical", "sar_complex"))  # fmt: skip
+
+
+def test_one_at_balance_and_e_at_collapse():
+    """Balance: f = p = 1/4 each, 4 * 4 / 16 = 1. Collapse: f = p = (1, 0, 0, 0), 4 * 1 = 4."""
+    assert balance_loss(torch.full((E,), 10.0), torch.full((E,), 10.0)).item() == 1
+    collapsed = torch.tensor([40.0, 0, 0, 0])
+    assert balance_loss(collapsed, collapsed).item() == E
+
+
+def test_a_known_value_in_between():
+    """8 tokens: f = (1/2, 1/2, 0, 0), p = (0.4, 0.3, 0.2, 0.1): 4 * (0.2 + 0.15) = 1.4."""
+    probability, chosen = torch.tensor([3.2, 2.4, 1.6, 0.8]), torch.tensor([4.0, 4, 0, 0])
+    assert balance_loss(probability, chosen).item() == pytest.approx(1.4)
+
+
+def test_a_router_without_tokens_has_no_loss():
+    assert balance_loss(torch.zeros(E), torch.zeros(E)).item() == 0
+
+
+def sums_of(optical: list[float], sar: list[float]) -> dict[str, torch.Tensor]:
+    """Both branches of one block chosen alike, probabilities equal to the choices."""
+    loads = [
+        RouterLoad(0, branch, modality, torch.tensor(values), torch.tensor(values).long())
+        for branch in ("specialized", "collaborative")
+        for modality, values in (("optical", optical), ("sar_complex", sar))
+        if sum(values)
+    ]
+    return stack_loads(loads, CONFIG, torch.zeros(()))
+
+
+def test_the_collaborative_router_is_balanced_over_the_whole_batch():
+    """Optical takes experts 0 and 1, SAR 2 and 3: each specialized router has 4 * 2 / 4 = 2, the
+    collaborative one, over both, 1: the mean is 5 / 3.
+    """
+    sums = sums_of([8.0, 8, 0, 0], [0.0, 0, 8, 8])
+    assert mean_balance(sums).item() == pytest.approx(5 / 3)
+
+
+def test_routers_without_tokens_are_left_out_of_the_mean():
+    """No SAR: a specialized router at 2 and a collaborative one at 2."""
+    assert mean_balance(sums_of([8.0, 8, 0, 0], [0.0] * 4)).item() == 2
+
+
+def test_the_gradient_pushes_towards_what_is_chosen_less():
+    """d loss / d p_e = E * f_e / tokens: largest for the expert that is chosen most."""
+    probability = torch.full((E,), 2.0, requires_grad=True)
+    balance_loss(probability, torch.tensor([5.0, 2, 1, 0])).backward()
+    assert probability.grad.tolist() == pytest.approx([E * f / 8 / 8 for f in (5, 2, 1, 0)])
+
+
+def test_routing_shares_and_dead_experts():
+    """Specialized: optical leaves 2 experts, SAR 2; collaborative: all taken by one or other."""
+    routing = routing_of(sums_of([8.0, 8, 0, 0], [0.0, 0, 8, 8]))
+    assert routing.specialized[0, 0].tolist() == [0.5, 0.5, 0, 0]
+    assert routing.dead_experts() == 4
+
+
+def test_a_dense_model_has_no_balance():
+    dense = ModelConfig(specialized_experts=0, collaborative_experts=0)
+    assert mean_balance(stack_loads([], dense, torch.zeros(()))) is None
