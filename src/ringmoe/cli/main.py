@@ -22,6 +22,7 @@ VERBS: dict[str, str] = {
     "info": "show a model's parameters, work per image, memory and channels",
     "simulate": "write simulated scenes with labels for every task",
     "ingest": "bring products into an archive of checked tiles",
+    "pretrain": "pre-train a model on an archive",
 }
 
 EXIT_ERROR = 2
