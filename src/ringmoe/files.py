@@ -32,7 +32,8 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
-        _sync(partial)
+        for part in (*(partial.rglob("*") if partial.is_dir() else ()), partial):
+            _sync(part)
         if path.is_dir():
             _replace_folder(partial, path)
         else:
@@ -56,14 +57,12 @@ def _replace_folder(partial: Path, path: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    """Make sure that a file, or a folder and what is in it, is on disk."""
-    inside = sorted(path.rglob("*")) if path.is_dir() else []
-    for part in [*inside, path]:
-        handle = os.open(part, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    """Make sure that a file, or a folder's list of names, is on disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _remove(path: Path) -> None:
