@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import track
 
-from ringmoe.simulation import write_simulation
-
-
-def simulate(*, out: Path, scenes: int = 8, size: int = 256, seed: int = 0) -> None:
+def simulate(
+    *, out: Path, scenes: int = 8, size: int = 256, seed: int = 0, workers: int = 1
+) -> None:
     """Write simulated scenes with labels for every task.
 
     Each scene is one procedural landscape seen by four simulated sensors (optical, multispectral,
@@ -24,11 +20,24 @@ def simulate(*, out: Path, scenes: int = 8, size: int = 256, seed: int = 0) -> N
         scenes: Number of scenes; eight show every kind.
         size: Height and width of a scene in pixels of 2 m.
         seed: Another seed gives other scenes.
+        workers: Processes that share the work; the files are the same.
+
+    Raises:
+        ConfigError: A number is too small.
+        WriteError: The disk is full or the folder cannot be written.
     """
+    from rich.console import Console
+    from rich.progress import track
+
+    from ringmoe.simulation import write_simulation
+
     console = Console(stderr=True)
-
-    def progress(numbers: Iterable[int]) -> Iterable[int]:
-        return track(numbers, "Simulating scenes", total=scenes, console=console)
-
-    manifest = write_simulation(out, scenes, size, seed, progress)
-    console.print(f"{scenes} scenes: {manifest}", highlight=False)
+    manifest = write_simulation(
+        out,
+        scenes,
+        size,
+        seed,
+        progress=lambda numbers: track(numbers, "Simulating", total=scenes, console=console),
+        workers=workers,
+    )
+    console.print(f"{scenes} scenes: {manifest}", highlight=False, soft_wrap=True)

@@ -154,9 +154,12 @@ def dig_quarry(plan: Plan) -> None:
     away = np.hypot((right - x) * rng.uniform(0.8, 1.2), (down - y) * rng.uniform(0.8, 1.2))
     rim = 0.33 * min(rows, columns) * (1 + 0.22 * fractal(rng, plan.shape, 220.0, 5.5))
     inward = (rim - away).astype(np.float32)
-    ragged = 4 * fractal(rng, plan.shape, 30.0, 4.5)
+    ragged = 3 * fractal(rng, plan.shape, 40.0, 5.0)
     pit = inward > 0
-    terraces = np.clip((inward + ragged) / 24, 0, 4)
+    terraces = np.clip((inward + ragged) / 20, 0, 3)
+    floor = np.clip((inward - 20) / 40, 0, 1)
+    level = plan.elevation[inward > 50].mean() if (inward > 50).any() else 0.0
+    plan.elevation += 0.95 * floor * (level - plan.elevation)
     steep = np.clip((terraces % 1) * 4.0, 0, 1)  # a quarter of each terrace is its face
     plan.elevation -= np.where(pit, 6 * (np.floor(terraces) + steep), 0).astype(np.float32)
     plan.paint((inward > -12) & ~pit, "meadow", mix=0.5, trees=0.12)
@@ -165,7 +168,7 @@ def dig_quarry(plan: Plan) -> None:
     rock = pit & (fractal(rng, plan.shape, 70.0) > 0.5)
     plan.paint(rock, "gravel", mix=0.3)
     ponds = fractal(rng, plan.shape, 110.0, 5.0)
-    pond = pit & (inward > 62) & (ponds > 0.55)
+    pond = (inward > 72) & (ponds > 0.5)
     if pond.any():
         plan.elevation[pond] = plan.elevation[pond].min()
         plan.paint(pond, "shallows", tone=1.0)
@@ -192,5 +195,5 @@ def _stockpile(plan: Plan, rng: np.random.Generator, x: float, y: float) -> None
     down, right = np.ogrid[:rows, :columns]
     away = np.hypot(right - x, down - y)
     heap = (away < radius) & plan.is_cover("bare")
-    plan.deck[heap] = (np.tan(np.radians(33)) * (radius - away[heap])).astype(np.float32)
+    plan.elevation[heap] += (np.tan(np.radians(33)) * (radius - away[heap])).astype(np.float32)
     plan.paint(heap, str(rng.choice(["sand", "gravel"])), mix=0.1)

@@ -38,11 +38,11 @@ class Use:
 
 
 USES = (
-    Use("wheat", 0.24, 0.10, 0.60, 0.04, True),
+    Use("wheat", 0.26, 0.10, 0.60, 0.04, True),
     Use("rapeseed", 0.10, 0.08, 0.75, 0.04, True),
-    Use("maize", 0.14, 0.55, 0.15, 0.07, False),
+    Use("maize", 0.14, 0.42, 0.12, 0.07, False),
     Use("sugar beet", 0.10, 0.25, 0.05, 0.06, False),
-    Use("ripe cereal", 0.10, 0.20, 0.65, 0.05, True),
+    Use("ripe cereal", 0.08, 0.10, 0.65, 0.05, True),
     Use("stubble", 0.04, 0.25, 0.40, 0.08, False),
     Use("soil", 0.09, 0.25, 0.15, 0.05, False),
     Use("meadow", 0.19, 0.18, 0.35, 0.02, False),

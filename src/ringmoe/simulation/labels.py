@@ -24,8 +24,8 @@ def object_labels(landscape: Landscape) -> list[dict[str, Any]]:
             "id": thing.id,
             "class": thing.kind,
             "model": thing.model,
-            "horizontal": _rounded(_cut(thing.horizontal_box(), landscape.size)),
-            "rotated": _rounded(thing.rotated_box()),
+            "horizontal": _rounded(_cut(thing.horizontal_box, landscape.size)),
+            "rotated": _rounded(thing.rotated_box),
             "heading": round(thing.heading, 5),
             "length_m": round(thing.length, 2),
             "width_m": round(thing.width, 2),
@@ -48,7 +48,7 @@ def track_lines(landscape: Landscape) -> list[str]:
     for number in range(len(landscape.frames)):
         frame = landscape.at_frame(number)
         for thing, share in _seen(frame):
-            left, top, right, bottom = _cut(thing.horizontal_box(), landscape.size)
+            left, top, right, bottom = _cut(thing.horizontal_box, landscape.size)
             kind = OBJECT_CLASSES.index(thing.kind) + 1
             lines.append(
                 f"{number + 1},{thing.id},{left + 1:.3f},{top + 1:.3f},"

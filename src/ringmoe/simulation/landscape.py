@@ -36,7 +36,7 @@ class Landscape:
         elevation: Of the ground in metres, `(2H, 2W)` float32.
         base_material: Index into `MATERIALS` without objects, `(2H, 2W)` uint8.
         base_height: Height above ground without objects in metres, `(2H, 2W)` float32.
-        deck: Height above ground of what objects stand on, `(2H, 2W)` float32.
+        deck: Height of bridges above ground or water, `(2H, 2W)` float32.
         base_mix: Share of the material's partner without objects, `(2H, 2W)` float32 in [0, 1].
         tone: Brightness relative to the material's spectrum, `(2H, 2W)` float32.
         buildings: For their walls, which reflect radar waves.

@@ -37,7 +37,8 @@ class Scattering:
 
     Attributes:
         surface: VV power of rough-surface (Bragg) scattering.
-        double: VV power of ground-wall or ground-trunk reflections.
+        double: HH power of ground-wall or ground-trunk reflections; VV is weaker, the more so the
+            nearer an angle of incidence is to Brewster's.
         volume: Co-polarised power of a cloud of random dipoles; HV is a third of it.
         ground: Relative permittivity of the surface.
         wall: Relative permittivity of what stands on it.
@@ -173,7 +174,7 @@ MATERIALS: tuple[Material, ...] = (
        _FLAT_ROOF, "pale roof", 0.08, 0.04),
     _m("pale roof", "built-up",   "26.0 30.0 33.5 36.0 35.6 35.0 34.6 34.4 34.2 34.0 36.0 32.0",
        _FLAT_ROOF, "", 0.03, 0.03),
-    _m("metal roof", "built-up",  "32.0 36.0 39.0 41.0 41.5 41.5 42.0 42.0 42.0 42.0 41.0 36.0",
+    _m("metal roof", "built-up",  "22.0 25.0 27.5 29.0 29.5 29.5 30.0 30.0 30.0 30.0 30.0 27.0",
        _METAL_ROOF, "", 0.03, 0.03),
     _paint("white paint",         "52   56   60   62   62   62   62   62   62   61   55   46"),
     _paint("grey paint",          "21   23   25   26   26   26   27   27   27   27   27   25"),

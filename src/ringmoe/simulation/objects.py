@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import numpy as np
 
 from ringmoe import boxes
 from ringmoe.simulation.materials import INDEX
-from ringmoe.simulation.raster import CELLS_PER_PIXEL, centres, polygon, to_world
+from ringmoe.simulation.raster import CELLS_PER_PIXEL, Patch, centres, polygon, to_world
 
 Array = np.ndarray
 
@@ -158,6 +159,7 @@ class SceneObject:
         """Of its highest part in metres."""
         return MODEL[self.model].height * self.length
 
+    @cached_property
     def outlines(self) -> list[tuple[Array, float, str]]:
         """Of each part: the outline on the grid `(N, 2)`, its height in metres, its material."""
         model = MODEL[self.model]
@@ -171,14 +173,16 @@ class SceneObject:
             for part in model.parts
         ]
 
+    @property
     def rotated_box(self) -> Array:
         """`cxcywhr` in pixels."""
         place = np.array([self.x, self.y, self.length, self.width]) / CELLS_PER_PIXEL
         return boxes.canonical([*place, self.heading])
 
+    @cached_property
     def horizontal_box(self) -> Array:
         """`xyxy` in pixels: the smallest around the outline."""
-        points = np.concatenate([outline for outline, _, _ in self.outlines()])
+        points = np.concatenate([outline for outline, _, _ in self.outlines])
         return boxes.enclosing(points.ravel() / CELLS_PER_PIXEL)
 
 
@@ -194,6 +198,17 @@ def new_object(
     livery = int(rng.integers(len(kind.liveries)))
     shape_seed = int(rng.integers(2**31))
     return SceneObject(number, model, x, y, heading, length, width, livery, speed, shape_seed)
+
+
+@lru_cache(maxsize=1024)
+def cells_of(thing: SceneObject, shape: tuple[int, int]) -> list[tuple[Patch, Array, float, int]]:
+    """Of each part: a patch of the grid, the cells it covers, its height, its material's index.
+
+    Remembered, because most objects stand still from frame to frame.
+    """
+    return [
+        (*polygon(shape, outline), top, INDEX[colour]) for outline, top, colour in thing.outlines
+    ]
 
 
 def draw_objects(
@@ -213,7 +228,7 @@ def draw_objects(
         material: Index of material, `(H, W)` uint8; changed in place.
         height: Above the ground in metres, `(H, W)` float32; changed in place.
         mix: Share of the material's partner, `(H, W)` float32; changed in place.
-        deck: Height above the ground of what objects stand on (quays), `(H, W)`.
+        deck: Height of bridges, on which objects may stand, `(H, W)`.
         water: Where there is water, `(H, W)` bool.
 
     Returns:
@@ -225,11 +240,9 @@ def draw_objects(
         if thing.kind == "ship" and thing.speed > 0:
             _draw_wake(thing, material, mix, water)
     for thing in objects:
-        for outline, top, colour in thing.outlines():
-            where, inside = polygon(shape, outline)
-            if thing.kind == "ship":
-                inside &= water[where]
-            material[where][inside] = INDEX[colour]
+        for where, covered, top, colour in cells_of(thing, shape):
+            inside = covered & water[where] if thing.kind == "ship" else covered
+            material[where][inside] = colour
             ids[where][inside] = thing.id
             height[where][inside] = deck[where][inside] + top
     return ids
@@ -261,14 +274,13 @@ def seen_share(thing: SceneObject, ids: Array) -> float:
         In [0, 1], of the area of its horizontal box inside the image times the drawn share there.
     """
     rows, columns = (length // CELLS_PER_PIXEL for length in ids.shape)
-    left, top, right, bottom = thing.horizontal_box()
+    left, top, right, bottom = thing.horizontal_box
     across = min(right, columns) - max(left, 0)
     down = min(bottom, rows) - max(top, 0)
     if across <= 0 or down <= 0:
         return 0.0
     drawn = covered = 0
-    for outline, _, _ in thing.outlines():
-        where, inside = polygon((ids.shape[0], ids.shape[1]), outline)
+    for where, inside, _, _ in cells_of(thing, (ids.shape[0], ids.shape[1])):
         covered += int(inside.sum())
         drawn += int((inside & (ids[where] == thing.id)).sum())
     inside_image = float(across * down / ((right - left) * (bottom - top)))

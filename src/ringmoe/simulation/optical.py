@@ -22,8 +22,13 @@ from scipy.ndimage import gaussian_filter
 from ringmoe.sensors import get_sensor
 from ringmoe.simulation.landscape import Landscape, block_mean
 from ringmoe.simulation.materials import PARTNER, REFLECTANCE
-from ringmoe.simulation.raster import CELL
-from ringmoe.simulation.terrain import cast_shadow, cosine_of_incidence, fractal
+from ringmoe.simulation.raster import CELL, CELLS_PER_PIXEL
+from ringmoe.simulation.terrain import (
+    STEEPEST_GROUND,
+    cast_shadow,
+    cosine_of_incidence,
+    fractal,
+)
 
 Array = np.ndarray
 
@@ -44,11 +49,17 @@ _CIRRUS_BAND = 10
 TURBIDITY, ANGSTROM_EXPONENT = 0.05, 1.3  # a clear day
 
 
-def diffuse_share(wavelength_nm: Array, sun_elevation: float) -> Array:
+def rayleigh_depth(wavelength_nm: Array | float) -> Array:
+    """Optical depth of the molecular atmosphere (Hansen and Travis 1974, eq. 2.30)."""
+    inverse = (np.asarray(wavelength_nm) / 1000) ** -2.0
+    return 0.008569 * inverse**2 * (1 + 0.0113 * inverse + 0.00013 * inverse**2)
+
+
+def diffuse_share(wavelength_nm: Array | float, sun_elevation: float) -> Array:
     """Share of the sky in the light on level ground under a clear sky.
 
-    Rayleigh scattering (optical depth after Hansen and Travis 1974, half of it downward) and
-    aerosol (Angstrom's law, 84 % downward), single scattering without absorption.
+    Rayleigh scattering, half of it downward, and aerosol by Angstrom's law, 84 % of it downward;
+    single scattering without absorption.
 
     Args:
         wavelength_nm: Nanometres, any shape.
@@ -57,14 +68,11 @@ def diffuse_share(wavelength_nm: Array, sun_elevation: float) -> Array:
     Returns:
         Values in (0, 1), the same shape.
     """
-    micrometres = np.asarray(wavelength_nm) / 1000
-    inverse = micrometres**-2.0
-    rayleigh = 0.008569 * inverse**2 * (1 + 0.0113 * inverse + 0.00013 * inverse**2)
-    aerosol = TURBIDITY * micrometres**-ANGSTROM_EXPONENT
+    rayleigh = rayleigh_depth(wavelength_nm)
+    aerosol = TURBIDITY * (np.asarray(wavelength_nm) / 1000) ** -ANGSTROM_EXPONENT
     slant = math.sin(math.radians(sun_elevation))
-    scattered = (rayleigh, 0.5), (aerosol, 0.84)
     direct = np.exp(-(rayleigh + aerosol) / slant)
-    diffuse = sum(downward * (1 - np.exp(-depth / slant)) for depth, downward in scattered)
+    diffuse = 0.5 * (1 - np.exp(-rayleigh / slant)) + 0.84 * (1 - np.exp(-aerosol / slant))
     return diffuse / (direct + diffuse)
 
 
@@ -101,7 +109,7 @@ def sunlight(landscape: Landscape) -> Array:
     surface = landscape.elevation + landscape.height
     lit = cosine_of_incidence(surface, CELL, landscape.sun)
     lit /= np.float32(math.sin(math.radians(landscape.sun.elevation)))
-    tallest = float(landscape.height.max())
+    tallest = float(landscape.height.max()) + STEEPEST_GROUND
     lit[cast_shadow(surface, CELL, landscape.sun, tallest)] = 0
     return lit
 
@@ -118,10 +126,16 @@ def _measure(landscape: Landscape, rng: np.random.Generator, bands: Array, fwhm:
         ground = np.take(spectrum, landscape.material)
         ground += landscape.mix * np.take(spectrum[PARTNER] - spectrum, landscape.material)
         ground *= landscape.tone * (light * (1 - sky) + sky)
-        sigma = width / (2 * math.sqrt(2 * math.log(2)))
-        image[:] = gaussian_filter(block_mean(ground), sigma, mode="nearest")
+        image[:] = _blurred(ground, width / (2 * math.sqrt(2 * math.log(2))))
         if band == _CIRRUS_BAND:
             image += CIRRUS * np.exp(0.4 * fractal(rng, landscape.size, 200.0))
     variance = images / FULL_SCALE_ELECTRONS + READ_NOISE**2
     images += np.sqrt(variance) * rng.standard_normal(images.shape, dtype=np.float32)
     return np.maximum(images, 0)
+
+
+def _blurred(ground: Array, sigma: float) -> Array:
+    """Cells to pixels through a Gaussian whose standard deviation is given in pixels."""
+    if sigma > 0.8:  # wide enough to be sampled once a pixel, which takes a quarter of the time
+        return gaussian_filter(block_mean(ground), sigma, mode="nearest")
+    return block_mean(gaussian_filter(ground, CELLS_PER_PIXEL * sigma, mode="nearest", truncate=3))

@@ -108,7 +108,7 @@ class Plan:
         tone: Brightness relative to the material's spectrum.
         trees: The probability that a tree stands where one could, in [0, 1].
         conifers: The probability that it is a conifer.
-        deck: Height of bridges, quays and stockpiles over what they stand on, metres.
+        deck: Height of bridges over what they cross, metres.
         roads: With their traffic.
         lanes: Where ships sail.
         taxiways: Where aircraft taxi.

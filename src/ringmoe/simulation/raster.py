@@ -38,8 +38,7 @@ def centres(where: Patch) -> tuple[Array, Array]:
 def to_world(points: Array, x: float, y: float, heading: float) -> Array:
     """Points of a body's own frame (ahead, to the left), `(..., 2)`, on the grid."""
     cos, sin = math.cos(heading), math.sin(heading)
-    ahead, left = points[..., 0], points[..., 1]
-    return np.stack([x + ahead * cos - left * sin, y - ahead * sin - left * cos], axis=-1)
+    return points @ np.array([[cos, -sin], [-sin, -cos]]) + (x, y)
 
 
 def polygon(shape: tuple[int, int], vertices: Array) -> tuple[Patch, Array]:
@@ -54,13 +53,12 @@ def polygon(shape: tuple[int, int], vertices: Array) -> tuple[Patch, Array]:
     """
     where = patch(shape, *vertices.min(0), *vertices.max(0))
     x, y = centres(where)
-    inside = np.zeros((y.size, x.size), bool)
-    for (x1, y1), (x2, y2) in zip(vertices, np.roll(vertices, -1, axis=0), strict=True):
-        if y1 == y2:
-            continue
-        crosses = (y1 > y) != (y2 > y)
-        inside ^= crosses & (x < x1 + (y - y1) * (x2 - x1) / (y2 - y1))
-    return where, inside
+    x1, y1 = vertices.T[:, :, None, None]
+    x2, y2 = vertices[[*range(1, len(vertices)), 0]].T[:, :, None, None]
+    crosses = (y1 > y) != (y2 > y)
+    level = np.where(y1 == y2, 1.0, y2 - y1)  # a level edge is never crossed
+    left_of = x < x1 + (y - y1) * ((x2 - x1) / level)
+    return where, np.logical_xor.reduce(crosses & left_of, axis=0)
 
 
 def rectangle(length: float, width: float) -> Array:

@@ -17,7 +17,7 @@ from ringmoe.simulation.landscape import Landscape, block_mean
 from ringmoe.simulation.raster import CELL, CELLS_PER_PIXEL, GSD
 from ringmoe.simulation.reflectors import Reflectors, of_buildings, of_object
 from ringmoe.simulation.scattering import TABLE, Covariance, single_look
-from ringmoe.simulation.terrain import cast_shadow, cosine_of_incidence
+from ringmoe.simulation.terrain import STEEPEST_GROUND, cast_shadow, cosine_of_incidence
 
 Array = np.ndarray
 
@@ -58,7 +58,7 @@ def _terrain_factor(landscape: Landscape) -> Array:
     # Crowns let the waves through; roofs and hulls do not.
     solid = np.where(landscape.solid, landscape.height, 0)
     surface = landscape.elevation + solid
-    factor[cast_shadow(surface, CELL, landscape.radar, float(solid.max()))] = 0
+    factor[cast_shadow(surface, CELL, landscape.radar, float(solid.max()) + STEEPEST_GROUND)] = 0
     return factor
 
 

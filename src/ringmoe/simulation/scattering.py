@@ -90,6 +90,7 @@ class Covariance:
         )
         beta = bragg_ratio(scattering.ground, incidence)
         alpha = dihedral_ratio(scattering.ground, scattering.wall, incidence)
+        double /= abs(alpha) ** 2  # to the power in VV
         return cls(
             hh=np.asarray(surface * abs(beta) ** 2 + double * abs(alpha) ** 2 + volume),
             hv=np.asarray(volume / 3),

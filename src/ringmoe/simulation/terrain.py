@@ -10,6 +10,8 @@ from scipy import fft
 
 Array = np.ndarray
 
+STEEPEST_GROUND = 6.0  # metres: quays and quarry faces cast shadows too
+
 
 @dataclass(frozen=True)
 class Illumination:

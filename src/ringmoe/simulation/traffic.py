@@ -172,7 +172,7 @@ def in_sight(objects: Sequence[SceneObject], size: tuple[int, int]) -> tuple[Sce
     limits = np.array([size[1], size[0]])
     found = []
     for thing in objects:
-        box = thing.horizontal_box()
+        box = thing.horizontal_box
         if (box[2:] > 0).all() and (box[:2] < limits).all():
             found.append(thing)
     return tuple(found)

@@ -12,6 +12,7 @@ from ringmoe.simulation.terrain import fractal
 
 Array = np.ndarray
 
+QUAY = 2.5  # metres above the water
 CONTAINER_COLOURS = ("red paint", "blue paint", "green paint", "rust", "grey paint", "white paint")
 
 
@@ -112,7 +113,7 @@ def build_harbour(plan: Plan) -> None:
     land = np.where(built, site.ahead - 2, sea).astype(np.float32)
     _fill(plan, -land, "sea water", 32.0, rng)
     plan.elevation[built & (site.ahead < 0) & (site.ahead > -150)] = plan.elevation[land > 0].min()
-    plan.deck[built & (site.ahead < 2) & (site.ahead > -150)] = 2.5
+    plan.elevation[built & (site.ahead < 2) & (site.ahead > -150)] += QUAY
 
     quay = site.box(-125, 2, -165, 165)
     plan.paint(quay, "yard", mix=np.float32(0.4) * (fractal(rng, plan.shape, 60.0) > 0.4))
@@ -121,7 +122,7 @@ def build_harbour(plan: Plan) -> None:
         length = rng.uniform(115, 150)
         pier = site.box(0, length, left - 9, left + 9)
         plan.paint(pier, "concrete", mix=0.35)
-        plan.deck[pier] = 2.5
+        plan.elevation[pier & (site.ahead > 2)] += QUAY
         for side in (-1, 1):
             for start in (12.0, 78.0):
                 site.stand("ship", start + 32, left + side * 20, 64.0 if start < 50 else 60.0)
@@ -134,7 +135,7 @@ def build_harbour(plan: Plan) -> None:
     mole = site.ahead - 205 - 0.0012 * np.square(site.left)
     rubble = (np.abs(mole) < 6) & (site.left > -60)
     plan.paint(rubble, "gravel")
-    plan.deck[rubble] = 3.0 + 1.2 * (1 - np.abs(mole[rubble]) / 6)
+    plan.elevation[rubble] += 2.0 + 2.2 * (1 - np.abs(mole[rubble]) / 6)
 
     for left in (-110.0, 95.0):
         plan.buildings.append(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rasterio.transform import from_origin
+from affine import Affine
 
 from ringmoe.errors import ConfigError
 from ringmoe.files import replacing
@@ -46,6 +49,7 @@ def write_simulation(
     size: int = 256,
     seed: int = 0,
     progress: Callable[[Iterable[int]], Iterable[int]] | None = None,
+    workers: int = 1,
 ) -> Path:
     """Simulate scenes and write what the sensors see of them, with labels for every task.
 
@@ -59,22 +63,29 @@ def write_simulation(
         size: Their height and width in pixels of 2 m.
         seed: Of the first scene and, with its number, of every other.
         progress: Wraps the iteration over scenes, e.g. `rich.progress.track`.
+        workers: Processes that share the scenes; they change nothing in the files. With more than
+            one, a script needs the `if __name__ == "__main__":` of `multiprocessing`.
 
     Returns:
         The path of the manifest, `simulation.json`.
 
     Raises:
-        ConfigError: No scenes, or a size below 32.
+        ConfigError: No scenes, no workers, or a size below 32.
         WriteError: Disk full, no permission and the like.
     """
     if scenes < 1:
         raise ConfigError(f"scenes is {scenes}: simulate at least one")
+    if workers < 1:
+        raise ConfigError(f"workers is {workers}: at least one process must do the work")
     out = Path(out)
-    numbers: Iterable[int] = range(scenes)
-    entries = [
-        _write_scene(out, number, size, seed)
-        for number in (progress(numbers) if progress else numbers)
-    ]
+    write = partial(_write_scene, out, size, seed)
+    numbers = progress(range(scenes)) if progress else range(scenes)
+    if workers == 1:
+        entries = [write(number) for number in numbers]
+    else:
+        with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+            written = pool.map(write, range(scenes))
+            entries = [entry for _, entry in zip(numbers, written, strict=True)]
     manifest = {
         "format": "ringmoe-simulation",
         "version": 1,
@@ -91,7 +102,7 @@ def write_simulation(
     return out / MANIFEST
 
 
-def _write_scene(out: Path, number: int, size: int, seed: int) -> dict[str, Any]:
+def _write_scene(out: Path, size: int, seed: int, number: int) -> dict[str, Any]:
     """One scene's folder; returns its entry of the manifest."""
     kind = list(KINDS)[number % len(KINDS)]
     scene_seed = int(stream(seed, f"scene {number}").integers(2**31))
@@ -99,9 +110,9 @@ def _write_scene(out: Path, number: int, size: int, seed: int) -> dict[str, Any]
     name = f"scene-{number:04d}"
     row, column = divmod(number, _SCENES_A_ROW)
     step = size * GSD
-    georeference = {
+    georeference: dict[str, Any] = {
         "crs": CRS,
-        "transform": from_origin(_EAST + column * step, _NORTH - row * step, GSD, GSD),
+        "transform": Affine(GSD, 0, _EAST + column * step, 0, -GSD, _NORTH - row * step),
     }
 
     def write(file: str, values: Array, **more: Any) -> str:
