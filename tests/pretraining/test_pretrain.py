@@ -135,13 +135,8 @@ def test_resume_refuses_another_run(archive, tmp_path):
 
 
 def test_resume_refuses_another_archive(archive, tmp_path):
-    from tests.pretraining.conftest import write_scenes
-
-    from ringmoe.archive import ingest
-
-    pretrain(config_for(archive, tmp_path / "run"), progress=False)
-    ingest(write_scenes(tmp_path / "scenes", seed=1), tmp_path / "other", tile_size=64)
-    other = Archive.open(tmp_path / "other")
+    pretrain(config_for(archive, tmp_path / "run", steps=1), progress=False)
+    other = make_archive(tmp_path / "other", seed=1)
     with pytest.raises(ConfigError, match="cannot resume on other data"):
         pretrain(config_for(other, tmp_path / "run", steps=1), resume=True, progress=False)
 
