@@ -70,21 +70,15 @@ def absolute_error(prediction: Tensor, target: Tensor, pixels: Pixels) -> Tensor
 def error_and_angle(prediction: Tensor, target: Tensor, pixels: Pixels) -> Tensor:
     """L1 plus the spectral angle in radians: what is left of a spectrum when it is brightened.
 
-    The angle is that of Kruse et al. (1993, the spectral angle mapper), between reflectances, by
-    Kahan's formula 2 atan2(|a - b|, |a + b|) of unit vectors: arccos has no gradient at zero.
+    The angle is that of the spectral angle mapper (Kruse et al. 1993), between reflectances. It is
+    computed from both its sine and its cosine, because arccos has no gradient at zero.
     """
-    reflectances = []
-    for values in (prediction, target):
-        mean, std = _means(pixels, values)
-        reflectances.append(F.normalize(values * std + mean, dim=1, eps=1e-6))
-    a, b = reflectances
-    angle = 2 * torch.atan2(_length(a - b), _length(a + b))
-    return absolute_error(prediction, target, pixels) + ANGLE_WEIGHT * angle
-
-
-def _length(vectors: Tensor) -> Tensor:
-    """Euclidean norm over channels, with a gradient at zero."""
-    return (vectors.square().sum(1) + 1e-12).sqrt()
+    mean, std = _means(pixels, target)
+    a, b = prediction * std + mean, target * std + mean
+    dot = (a * b).sum(1)
+    lengths = a.square().sum(1) * b.square().sum(1)  # squared |a| |b|
+    sine = torch.sqrt((lengths - dot.square()).clamp(min=0) + 1e-8 * lengths + 1e-16)
+    return absolute_error(prediction, target, pixels) + ANGLE_WEIGHT * torch.atan2(sine, dot)
 
 
 def _means(pixels: Pixels, like: Tensor) -> tuple[Tensor, Tensor]:
