@@ -22,5 +22,5 @@ def archive(scenes, tmp_path_factory) -> Archive:
     """Tiles of 32 px, several shards a stream, a fifth held out."""
     root, sources = scenes
     out = tmp_path_factory.mktemp("archive") / "archive"
-    ingest(sources, out, tile_size=32, holdout=0.2, root=root, shard_bytes=15_000)
+    ingest(sources, out, tile_size=32, holdout=0.2, root=root, shard_bytes=60_000)
     return Archive.open(out)

@@ -166,8 +166,26 @@ def test_an_archive_of_nothing_is_an_error(bad, tmp_path):
         match=r"no tile of 2 files was let in \(constant\.tif: constant, .*; .*zero_bytes",
     ):
         ingest([Source(("constant.tif", "zero_bytes.tif"), S2)], tmp_path / "a", root=bad)
+    with pytest.raises(ArchiveError, match="no archive"):
+        Archive.open(tmp_path / "a")
+    report = ingest([Source(("good.tif",), S2)], tmp_path / "a", root=bad)  # another try is free
+    assert report.tiles["train"] == 1
+
+
+def test_an_unfinished_archive_is_not_mixed_with_another(bad, tmp_path, monkeypatch):
+    monkeypatch.setattr(journal, "COMMIT_SECONDS", 0)
+
+    def interrupt(done: float, total: int) -> None:
+        if done >= 2:
+            raise KeyboardInterrupt
+
+    source = Source(("good.tif", "short.tif"), S2)
+    with suppress(KeyboardInterrupt):
+        ingest([source], tmp_path / "a", root=bad, progress=interrupt)
     with pytest.raises(ArchiveError, match="an unfinished archive"):
         Archive.open(tmp_path / "a")
+    with pytest.raises(ArchiveError, match="unfinished ingest of other sources or settings"):
+        ingest([source], tmp_path / "a", root=bad, holdout=0.1)
 
 
 def test_a_file_that_breaks_in_the_middle_leaves_nothing(tmp_path, monkeypatch):
@@ -188,7 +206,7 @@ def test_a_file_that_breaks_in_the_middle_leaves_nothing(tmp_path, monkeypatch):
 
 def test_the_same_ingest_gives_the_same_archive(archive, scenes, tmp_path):
     root, sources = scenes
-    options = {"tile_size": 32, "root": root, "shard_bytes": 15_000}
+    options = {"tile_size": 32, "root": root, "shard_bytes": 60_000}
     again = ingest(sources, tmp_path / "again", holdout=0.2, **options)
     assert contents(tmp_path / "again") == contents(archive.path)
     assert again.fingerprint == archive.fingerprint
@@ -200,10 +218,10 @@ def test_a_finished_archive_is_left_alone(archive, scenes):
     root, sources = scenes
     before = contents(archive.path)
     options = {"tile_size": 32, "holdout": 0.2, "root": root}
-    report = ingest(sources, archive.path, shard_bytes=15_000, **options)
+    report = ingest(sources, archive.path, shard_bytes=60_000, **options)
     assert report.fingerprint == archive.fingerprint
     with pytest.raises(ArchiveError, match="archive of other sources or settings"):
-        ingest(sources[:1], archive.path, shard_bytes=15_000, **options)
+        ingest(sources[:1], archive.path, shard_bytes=60_000, **options)
     assert contents(archive.path) == before
 
 
@@ -222,7 +240,7 @@ def progress(done, total):
 folder = Path(sys.argv[1])
 ingest(
     write_scenes(folder / "scenes"), folder / "archive", root=folder / "scenes",
-    tile_size=32, holdout=0.2, shard_bytes=15_000, progress=progress,
+    tile_size=32, holdout=0.2, shard_bytes=60_000, progress=progress,
 )
 """
 
@@ -244,7 +262,7 @@ def test_an_interrupted_ingest_goes_on_to_the_same_archive(
             if len(seen) == patience:
                 raise KeyboardInterrupt
 
-        options = {"tile_size": 32, "holdout": 0.2, "shard_bytes": 15_000, "root": root}
+        options = {"tile_size": 32, "holdout": 0.2, "shard_bytes": 60_000, "root": root}
         with suppress(KeyboardInterrupt):
             ingest(sources, tmp_path / "archive", progress=progress, **options)
         return seen

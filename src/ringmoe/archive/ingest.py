@@ -228,6 +228,7 @@ class _Ingest:
         report = IngestReport.of(journal.records, index)
         report.write(self.out)
         if not entries:
+            journal.remove()
             reasons = [f"{t['file']}: {t['reason']}, {t['first']}" for t in report.refused_tiles]
             reasons += [refused["error"] for refused in report.refused_files]
             raise ArchiveError(

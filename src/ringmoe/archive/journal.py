@@ -95,10 +95,12 @@ class Journal:
         lines = self._path.read_bytes().splitlines(keepends=True) if self._path.exists() else []
         whole = [line for line in lines if line.endswith(b"\n")]
         if whole and json.loads(whole[0]) != {"plan": plan}:
-            raise ArchiveError(
-                f"{folder}: holds an unfinished ingest of other sources or settings: finish that, "
-                "remove the folder, or choose another one"
-            )
+            if len(whole) > 1:
+                raise ArchiveError(
+                    f"{folder}: holds an unfinished ingest of other sources or settings: finish "
+                    "that, remove the folder, or choose another one"
+                )
+            whole = []  # nothing was done yet
         self.records = [FileRecord.from_json(line) for line in whole[1:]]
         if len(whole) < len(lines):
             os.truncate(self._path, sum(map(len, whole)))

@@ -12,7 +12,7 @@ from fnmatch import fnmatch
 from itertools import groupby
 from pathlib import Path, PurePosixPath
 from types import UnionType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from ringmoe.archive.tiling import held_out_images
 from ringmoe.errors import ConfigError, SceneReadError
@@ -101,7 +101,7 @@ class Source:
 _TYPES = {
     name: tuple(
         str if get_origin(kind) is Literal else get_origin(kind) or kind
-        for kind in (get_args(hint) if get_origin(hint) is UnionType else (hint,))
+        for kind in (get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,))
     )
     for name, hint in get_type_hints(Source).items()
 }
