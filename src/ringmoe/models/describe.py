@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 
-from ringmoe.models.attention import plan_windows
-from ringmoe.models.backbone import Block, RingMoE
+from ringmoe.models.backbone import RingMoE
+from ringmoe.models.blocks import Block
 from ringmoe.models.config import ModelConfig
 from ringmoe.models.rmoe import RMoE
+from ringmoe.models.windows import plan_windows
 from ringmoe.sensors import modality_named
 
 ADAMW_BYTES = 16  # a parameter in training: float32 weight, gradient and two moments

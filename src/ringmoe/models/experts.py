@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 
 class Experts(nn.Module):
@@ -52,33 +55,85 @@ def grouped_ffn(
     Returns:
         `(N, C)`.
     """
-    backend = _grouped_mm_ffn if x.is_cuda and hasattr(F, "grouped_mm") else _loop_ffn
-    return backend(x, offsets, w1, b1, w2, b2)
-
-
-def _loop_ffn(x: Tensor, offsets: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
-    """One matrix product per group and layer. Reads the offsets on the host."""
-    ends = offsets.tolist()
-    sizes = [end - start for start, end in zip([0, *ends], ends, strict=False)]
-    # unbind, not w1[e]: the gradient of indexing is a zero-filled stack per expert
-    stacks = zip(
-        x.split(sizes), w1.unbind(0), b1.unbind(0), w2.unbind(0), b2.unbind(0), strict=True
-    )
-    outputs = [
-        torch.addmm(bias2, F.gelu(torch.addmm(bias1, rows, first)), second)
-        for rows, first, bias1, second, bias2 in stacks
-    ]
-    return torch.cat(outputs)
+    if torch.is_autocast_enabled(x.device.type):
+        dtype = torch.get_autocast_dtype(x.device.type)
+        x, w1, b1, w2, b2 = (tensor.to(dtype) for tensor in (x, w1, b1, w2, b2))
+    if x.is_cuda and x.dtype != torch.float64 and hasattr(F, "grouped_mm"):
+        return _grouped_mm_ffn(x, offsets, w1, b1, w2, b2)
+    return _LoopFFN.apply(x, offsets.tolist(), w1, b1, w2, b2)
 
 
 def _grouped_mm_ffn(
     x: Tensor, offsets: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor
 ) -> Tensor:
-    """One grouped product per layer; the offsets stay on the device, nothing waits for it."""
-    dtype = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else x.dtype
-    x, w1, b1, w2, b2 = (t.to(dtype) for t in (x, w1, b1, w2, b2))
+    """CUDA: one grouped product per layer; the offsets stay on the device, nothing waits."""
     ends = offsets.to(torch.int32)
     rows = torch.arange(len(x), device=x.device, dtype=torch.int32)
     group = torch.searchsorted(ends, rows, right=True)
-    hidden = F.gelu(F.grouped_mm(x, w1, offs=ends) + b1[group])
-    return F.grouped_mm(hidden, w2, offs=ends) + b2[group]
+    hidden = F.gelu(F.grouped_mm(x, w1, offs=ends) + b1.index_select(0, group))
+    return F.grouped_mm(hidden, w2, offs=ends) + b2.index_select(0, group)
+
+
+class _LoopFFN(torch.autograd.Function):
+    """CPU: one product per group and layer, each written where its result belongs.
+
+    With plain autograd the gradients of a stack's slices would be copied together once more,
+    which costs as much as the products where an expert has few tokens.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, ends: list[int], w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor
+    ) -> Tensor:
+        hidden = x.new_empty(len(x), w1.shape[2])
+        out = torch.empty_like(x)
+        groups = _groups(ends)
+        for group, rows in groups:
+            torch.addmm(b1[group], x[rows], w1[group], out=hidden[rows])
+        active = F.gelu(hidden)
+        for group, rows in groups:
+            torch.addmm(b2[group], active[rows], w2[group], out=out[rows])
+        ctx.save_for_backward(x, hidden, active, w1, w2)
+        ctx.groups = groups
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, hidden, active, w1, w2 = ctx.saved_tensors
+        d_active, dx = torch.empty_like(active), torch.empty_like(x)
+        for group, rows in ctx.groups:
+            torch.mm(grad[rows], w2[group].t(), out=d_active[rows])
+        d_hidden = torch.ops.aten.gelu_backward(d_active, hidden)
+        for group, rows in ctx.groups:
+            torch.mm(d_hidden[rows], w1[group].t(), out=dx[rows])
+        if not ctx.needs_input_grad[2]:  # frozen experts
+            return dx, None, None, None, None, None
+        first = _weight_gradients(x, d_hidden, w1, ctx.groups)
+        return dx, None, *first, *_weight_gradients(active, grad, w2, ctx.groups)
+
+
+def _groups(ends: list[int]) -> list[tuple[int, slice]]:
+    """Number and rows of each group that has any."""
+    starts = [0, *ends]
+    return [
+        (group, slice(start, end))
+        for group, (start, end) in enumerate(zip(starts, ends, strict=False))
+        if start < end
+    ]
+
+
+def _weight_gradients(
+    inputs: Tensor, grad: Tensor, weight: Tensor, groups: list[tuple[int, slice]]
+) -> tuple[Tensor, Tensor]:
+    """Gradients of a layer's stacked weights and biases; zero where a group has no rows."""
+    d_weight = torch.empty_like(weight)
+    d_bias = grad.new_zeros(len(weight), weight.shape[2])
+    used = {group for group, _ in groups}
+    for group in range(len(weight)):
+        if group not in used:
+            d_weight[group].zero_()
+    for group, rows in groups:
+        torch.mm(inputs[rows].t(), grad[rows], out=d_weight[group])
+        torch.sum(grad[rows], dim=0, out=d_bias[group])
+    return d_weight, d_bias

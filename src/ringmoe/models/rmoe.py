@@ -94,16 +94,20 @@ class RMoE(nn.Module):
         Returns:
             `(T, C)` and the routing (None in a dense shape).
         """
-        out = None if self.shared is None else self.shared(x)
-        if self.router is None or self.experts is None:
-            assert out is not None  # ModelConfig refuses a block without experts
-            return out, None
+        if self.router is None:
+            assert self.shared is not None  # ModelConfig refuses a block without experts
+            return self.shared(x), None
         routing = self.router(x, spans, collect)
-        routed = self._routed(x, routing)
-        return (routed if out is None else out + routed), routing
+        parts = list(self._routed(x, routing).unbind(0))
+        if routing.gates is not None:
+            gates = routing.gates.to(x.dtype).unbind(0)
+            parts = [part * gate[:, None] for part, gate in zip(parts, gates, strict=True)]
+        if self.shared is not None:
+            parts.append(self.shared(x))
+        return sum(parts[1:], parts[0]), routing
 
     def _routed(self, x: Tensor, routing: Routing) -> Tensor:
-        """Sum over the branches of gate times expert, `(T, C)`."""
+        """What the chosen expert of each branch makes of each token, `(K, T, C)`."""
         assert self.experts is not None
         branches, tokens = routing.experts.shape
         flat = routing.experts.flatten()
@@ -115,7 +119,4 @@ class RMoE(nn.Module):
 
         rows = _Gather.apply(x, order % tokens, inverse)
         done = self.experts(rows, offsets)
-        copies = _Gather.apply(done, inverse, order).view(branches, tokens, -1)
-        if routing.gates is None:
-            return copies.sum(0)
-        return (copies * routing.gates.to(copies.dtype)[..., None]).sum(0)
+        return _Gather.apply(done, inverse, order).view(branches, tokens, -1)
