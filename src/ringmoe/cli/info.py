@@ -69,6 +69,7 @@ def _tables(facts: dict[str, Any]) -> list[Table]:
         ("total", _amount(parameters["total"])),
         ("active per token", _amount(parameters["active"])),
         *((f"with {m} alone", _amount(n)) for m, n in parameters["sub_models"].items()),
+        ("with one modality, 1 collaborative expert", _amount(parameters["expert_pruned"])),
         ("with one FFN per block", _amount(parameters["dense"])),
         *((f"of these {_words(part)}", _amount(n)) for part, n in parameters["parts"].items()),
     )

@@ -62,10 +62,7 @@ def describe(config: ModelConfig) -> dict[str, Any]:
         "parameters": {
             "total": total,
             "active": _active(model),
-            "sub_models": {
-                m: _count(_on_meta(config.replace(modalities=(m,))).parameters())
-                for m in config.modalities
-            },
+            "sub_models": {m: total - _of_others(model, m) for m in config.modalities},
             "expert_pruned": _count(_on_meta(pruned).parameters()),
             "dense": _count(dense.parameters()),
             "parts": _parts(model),
@@ -115,17 +112,27 @@ def _branches(ffn: RMoE) -> int:
     return 0 if ffn.router is None else len(ffn.router.branches)
 
 
+def _of_others(model: RingMoE, modality: str) -> int:
+    """Parameters that serve only modalities other than this one."""
+    config = model.config
+    count = sum(_count(stem.parameters()) for name, stem in model.stems.items() if name != modality)
+    rows = (len(config.modalities) - 1) * config.specialized_experts
+    for block in model.blocks():
+        if block.ffn.router is not None and block.ffn.experts is not None:
+            stacks = [block.ffn.router.weight, *block.ffn.experts.parameters()]
+            count += rows * _count(stack[0] for stack in stacks)
+    return count
+
+
 def _active(model: RingMoE) -> int:
     """Parameters that one token of the first modality passes."""
     config = model.config
-    idle = _count(model.stems.parameters()) - _count(model.stems[config.modalities[0]].parameters())
+    own = config.specialized_experts + config.collaborative_experts
+    idle = _of_others(model, config.modalities[0])
     for block in model.blocks():
-        if block.ffn.experts is None or block.ffn.router is None:
-            continue
-        experts = _count(block.ffn.experts.parameters())
-        idle += experts - experts // config.routed_experts * _branches(block.ffn)
-        other = (len(config.modalities) - 1) * config.specialized_experts  # their routers' rows
-        idle += block.ffn.router.weight[:other].numel()
+        if block.ffn.experts is not None:
+            one = _count(stack[0] for stack in block.ffn.experts.parameters())
+            idle += (own - _branches(block.ffn)) * one
     return _count(model.parameters()) - idle
 
 
