@@ -164,7 +164,7 @@ def test_mixed_pixels_are_the_mean_of_their_cells(uniform):
 
 
 def test_rayleigh_scattering_and_the_colour_of_the_sky():
-    """Optical depth 0.0975 at 550 nm (Bodhaine et al. 1999, table 3); the sky is blue."""
+    """Optical depth 0.0975 at 550 nm (Bodhaine et al. 1999); the sky is blue."""
     assert rayleigh_depth(550.0) == pytest.approx(0.0975, rel=0.01)
     shares = diffuse_share(np.array([443, 490, 560, 665, 842, 1610]), 45.0)
     assert (np.diff(shares) < 0).all()

@@ -15,8 +15,7 @@ from ringmoe.simulation.terrain import fractal
 def build_airfield(plan: Plan) -> None:
     """A runway, a parallel taxiway, an apron with stands, hangars and a terminal.
 
-    Runway 45 m and taxiway 23 m wide with 150 m between their centre lines, as ICAO Annex 14 has
-    them for a code 4C aerodrome.
+    The runway is 45 m and the taxiway 23 m wide, as where airliners land.
     """
     rng = plan.stream("airfield")
     rows, columns = plan.shape

@@ -50,7 +50,7 @@ TURBIDITY, ANGSTROM_EXPONENT = 0.05, 1.3  # a clear day
 
 
 def rayleigh_depth(wavelength_nm: Array | float) -> Array:
-    """Optical depth of the molecular atmosphere (Hansen and Travis 1974, eq. 2.30)."""
+    """Optical depth of the molecular atmosphere (Hansen and Travis 1974)."""
     inverse = (np.asarray(wavelength_nm) / 1000) ** -2.0
     return 0.008569 * inverse**2 * (1 + 0.0113 * inverse + 0.00013 * inverse**2)
 

@@ -3,7 +3,7 @@
 Each is a dihedral or trihedral of a certain radar cross section (in square metres) whose echo
 stands at a point; the sensor spreads it by its impulse response. A dihedral whose fold is turned
 by psi about the line of sight has the scattering matrix [[cos 2psi, sin 2psi], [sin 2psi,
--cos 2psi]], a trihedral the unit matrix (Lee and Pottier 2009, Polarimetric Radar Imaging, 6.2).
+-cos 2psi]], a trihedral the unit matrix (Lee and Pottier 2009, Polarimetric Radar Imaging).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ WALL_SPACING = 2.5  # metres between the points that stand for a wall
 WALL_LOBE = math.radians(12.0)  # half width of a rough wall's reflection in azimuth
 
 # Radar cross section per metre of length (ships, whose broadside is brighter), or altogether.
-SHIP_RCS = 14.0  # m2 per metre: a 60 m ship has 29 dBsm, of the order of C-band measurements
+SHIP_RCS = 14.0  # m2 per metre: a 60 m ship has 29 dBsm
 AIRCRAFT_RCS = 4.0
 VEHICLE_RCS = 22.0  # m2 altogether: 13 dBsm
 

@@ -39,8 +39,8 @@ def fractal(
 
     Spectral synthesis: white noise filtered to the von Karman spectrum
     `(f^2 + 1/scale^2)^(-slope/2)`, a power law that levels off above the outer scale. A slope of
-    2 H + 2 gives fractional Brownian relief with Hurst exponent H; natural terrain lies about
-    H = 0.7 (Turcotte 1997, Fractals and Chaos in Geology and Geophysics).
+    2 H + 2 gives fractional Brownian relief with Hurst exponent H (Turcotte 1997, Fractals and
+    Chaos in Geology and Geophysics); farmed and eroded land is smoother than that at short range.
 
     Args:
         rng: Source of randomness.
