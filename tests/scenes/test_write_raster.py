@@ -117,7 +117,7 @@ def test_what_described_the_old_file_goes_with_it(tmp_path):
         (np.zeros(5), {}, ShapeError, r"expected values \(C, H, W\) or \(H, W\), got \(5,\)"),
         (np.zeros((0, 5, 5)), {}, ShapeError, "expected values"),
         (np.zeros((2, 5, 5)), {"channel_names": ["a"]}, ShapeError, "2 channels but 1 names"),
-        (np.zeros((5, 5), np.float16), {}, DtypeError, "holds no float16"),
+        (np.zeros((5, 5), "datetime64[D]"), {}, DtypeError, r"holds no datetime64\[D\]"),
         (np.zeros((5, 5), "U3"), {}, DtypeError, "holds no <U3"),
         (np.zeros((5, 5), np.uint8), {"nodata": -1}, DtypeError, "cannot hold nodata=-1"),
         (np.zeros((5, 5), np.float32), {"colormap": {0: (1, 2, 3)}}, DtypeError, "colour map"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 import warnings
@@ -135,8 +136,13 @@ class _OpenFiles(threading.local):
         self._datasets.move_to_end(key)
         return self._datasets[key]
 
+    def close(self) -> None:
+        while self._datasets:
+            self._datasets.popitem()[1].close()
+
 
 _OPEN_FILES = _OpenFiles()
+atexit.register(_OPEN_FILES.close)  # rasterio 1.5 prints an error if Python's own end closes them
 
 
 @contextmanager

@@ -45,5 +45,5 @@ class Raster:
 
     def total_power(self) -> np.ndarray:
         """Power of all channels together (the span of quad-pol SAR): `(H, W)` float32, linear."""
-        parts = (self.values.real, self.values.imag)
-        return sum(np.square(part).sum(0) for part in parts).astype(np.float32, copy=False)
+        power = np.square(self.values.real) + np.square(self.values.imag)
+        return power.sum(axis=0).astype(np.float32, copy=False)
