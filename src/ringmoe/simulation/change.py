@@ -29,8 +29,8 @@ def six_weeks_later(plan: Plan) -> Plan:
     _fell(later, rng)
     _pull_down(later, rng)
     _open_building_site(later, rng)
-    for x, y, radius in _chosen(rng, plan.sites, 3):
-        _build_house(later, rng, x, y, radius)
+    for x, y in _chosen(rng, plan.sites, 3):
+        _build_house(later, rng, x, y)
     return later
 
 
@@ -74,7 +74,9 @@ def _open_building_site(plan: Plan, rng: np.random.Generator) -> None:
             return
 
 
-def _build_house(plan: Plan, rng: np.random.Generator, x: float, y: float, size: float) -> None:
+def _build_house(plan: Plan, rng: np.random.Generator, x: float, y: float) -> None:
+    """Build a house in a plot of open soil."""
+    size = rng.uniform(10, 14)
     house = Building(x, y, rng.uniform(-np.pi, np.pi), size, 0.75 * size, 5, 3, "clay tiles")
     if not plan.free(house):
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ringmoe.simulation.materials import INDEX
-from ringmoe.simulation.plan import Plan, Road, Stand
+from ringmoe.simulation.plan import AIRLINERS, CARS, LORRIES, TURBOPROPS, Plan, Road, Stand
 from ringmoe.simulation.raster import Path
 from ringmoe.simulation.roads import cross_country, pave
 from ringmoe.simulation.site import Site
@@ -35,20 +35,21 @@ def build_airfield(plan: Plan) -> None:
     plan.paint(taxiway & (plan.material != INDEX["runway"]), "asphalt", mix=worn)
     line = site.box(-1e4, end - 12, -0.5, 0.5)
     plan.paint(line, "yellow marking")
-    plan.taxiways.append(Road(Path(np.array([site.at(-700, 0), site.at(end - 12, 0)])), 23.0, 8.0))
+    centre = Path(np.array([site.at(-700, 0), site.at(end - 12, 0)]))
+    plan.roads.append(Road(centre, 23.0, 8.0, AIRLINERS, headway=400.0, both_ways=False))
 
     apron = site.box(-185, 175, 8, 118)
     slabs = 1 + 0.05 * np.where((site.ahead % 20 < 1) | (site.left % 20 < 1), -1.5, 0.4)
     plan.paint(apron, "concrete", mix=worn * 0.7, tone=slabs.astype(np.float32))
     for number, ahead in enumerate(np.arange(-155, 160, 52.0)):
-        site.stand("aircraft", ahead, 84, 45.0, 0.75, turn=np.pi / 2)
+        site.stand(AIRLINERS, ahead, 84, 45.0, 0.75, turn=np.pi / 2)
         guide = site.box(ahead - 0.5, ahead + 0.5, 12, 90)
         plan.paint(guide, "yellow marking")
         for left in (106, 113):
             turn = rng.uniform(-np.pi, np.pi)
-            site.stand("vehicle", ahead + 17 + 5 * (number % 2), left, 9.0, 0.5, turn)
+            site.stand(LORRIES, ahead + 17 + 5 * (number % 2), left, 9.0, 0.5, turn)
     for ahead in np.arange(-170, 170, 26.0):
-        site.stand("aircraft", ahead, 30, 22.0, 0.12)
+        site.stand(TURBOPROPS, ahead, 30, 22.0, 0.12)
     _hangars(plan, site)
     pave(plan, Path(np.array([site.at(-700, 196), site.at(700, 196)])), 7.0, 13.0, avenue=True)
     site.car_park(-10, 172, rows=2, bays=34)
@@ -138,10 +139,10 @@ def _works(
         plan.buildings.append(annex)
     for bay in np.arange(ahead + 8, ahead + length - 6, 4.6):  # lorries at the ramps
         if abs(bay - (ahead + wide / 3)) > 15:
-            site.stand("vehicle", bay, side * (near_hall - 9.5), 16.5, 0.35, side * np.pi / 2)
+            site.stand(LORRIES, bay, side * (near_hall - 9.5), 16.5, 0.35, side * np.pi / 2)
     for bay in np.arange(ahead + 6, ahead + length - 6, 2.9):  # cars along the road
         if abs(bay - middle) > 8:
-            site.stand("vehicle", bay, side * 17, 5.2, 0.6, np.pi / 2)
+            site.stand(CARS, bay, side * 17, 5.2, 0.6, np.pi / 2)
 
 
 def dig_quarry(plan: Plan) -> None:
@@ -184,7 +185,7 @@ def dig_quarry(plan: Plan) -> None:
     for place in np.arange(road.path.length - 120, road.path.length, 17):
         aside = rng.uniform(-14, 14)
         x, y, turn = road.path.pose(float(place), aside)
-        plan.stands.append(Stand("vehicle", x, y, turn + rng.normal(0, 0.7), 9.0, 0.5))
+        plan.stands.append(Stand(LORRIES, x, y, turn + rng.normal(0, 0.7), 9.0, 0.5))
 
 
 def _stockpile(plan: Plan, rng: np.random.Generator, x: float, y: float) -> None:

@@ -75,7 +75,7 @@ def _harbour(plan: Plan) -> None:
     lay_out_fields(plan, woods=0.12, block=150.0)
     build_harbour(plan)
     # A town road behind the quay, parallel to the coast.
-    berth = next(stand for stand in plan.stands if stand.kind == "ship")
+    berth = plan.stands[0]
     site = Site(plan, plan.shape[1] / 2, plan.shape[0] / 2, berth.heading)
     road = pave(plan, Path(np.array([site.at(-165, -700), site.at(-165, 700)])), 7.5, 13.0)
     middle = road.path.length / 2

@@ -21,19 +21,36 @@ def stream(seed: int, name: str) -> np.random.Generator:
     return np.random.default_rng([seed, zlib.crc32(name.encode())])
 
 
+# Models of `objects.MODELS` that stand or move somewhere, one drawn from each tuple.
+CARS = ("car", "car", "car", "car", "car", "car", "car", "van")
+LORRIES = ("lorry",)
+ROAD_TRAFFIC = ("car", "car", "car", "car", "car", "van", "lorry", "lorry")
+BOATS = ("motor boat",)
+RIVER_TRAFFIC = ("barge", "motor boat")
+SHIPS = ("cargo ship", "cargo ship", "cargo ship", "fishing boat")
+SEA_TRAFFIC = ("cargo ship", "fishing boat", "motor boat")
+AIRLINERS, TURBOPROPS = ("airliner",), ("turboprop",)
+
+
 @dataclass(frozen=True)
 class Road:
-    """A road along a path.
+    """Where objects move along a path: a road, a taxiway, a shipping lane.
 
     Attributes:
         path: The centre line.
         width: In metres.
-        speed: Of its traffic in m/s; 0 where nothing drives.
+        speed: Of its traffic in m/s.
+        models: That use it; none where nothing moves.
+        headway: Mean distance between two of them, metres.
+        both_ways: Traffic keeps to the right; else it follows the centre line one way.
     """
 
     path: Path
     width: float
     speed: float
+    models: tuple[str, ...] = ROAD_TRAFFIC
+    headway: float = 75.0
+    both_ways: bool = True
 
 
 @dataclass(frozen=True)
@@ -80,7 +97,7 @@ class Stand:
     """A place where an object may stand.
 
     Attributes:
-        kind: "ship", "aircraft" or "vehicle".
+        models: One of them stands there.
         x: Metres.
         y: Metres.
         heading: Radians.
@@ -88,7 +105,7 @@ class Stand:
         occupied: The probability that something stands there.
     """
 
-    kind: str
+    models: tuple[str, ...]
     x: float
     y: float
     heading: float
@@ -109,12 +126,10 @@ class Plan:
         trees: The probability that a tree stands where one could, in [0, 1].
         conifers: The probability that it is a conifer.
         deck: Height of bridges over what they cross, metres.
-        roads: With their traffic.
-        lanes: Where ships sail.
-        taxiways: Where aircraft taxi.
+        roads: Roads, taxiways and shipping lanes, with their traffic.
         buildings: All of them.
         stands: Where objects may stand.
-        sites: Patches (x, y, radius) where a later date may bring something new.
+        sites: Empty plots (x, y) where a later date may bring a house.
     """
 
     seed: int
@@ -126,11 +141,9 @@ class Plan:
     conifers: Array
     deck: Array
     roads: list[Road] = field(default_factory=list)
-    lanes: list[Road] = field(default_factory=list)
-    taxiways: list[Road] = field(default_factory=list)
     buildings: list[Building] = field(default_factory=list)
     stands: list[Stand] = field(default_factory=list)
-    sites: list[tuple[float, float, float]] = field(default_factory=list)
+    sites: list[tuple[float, float]] = field(default_factory=list)
 
     @classmethod
     def blank(cls, seed: int, shape: tuple[int, int], relief: float) -> Plan:

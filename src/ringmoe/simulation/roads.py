@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ringmoe.simulation.plan import Building, Plan, Road
-from ringmoe.simulation.raster import Path
+from ringmoe.simulation.plan import CARS, LORRIES, ROAD_TRAFFIC, Building, Plan, Road
+from ringmoe.simulation.raster import Path, to_world
 from ringmoe.simulation.site import Site
 from ringmoe.simulation.terrain import fractal
 
@@ -51,7 +51,7 @@ def pave(plan: Plan, path: Path, width: float, speed: float, *, avenue: bool = F
     plan.paint(bridge, "concrete", mix=0.1)
     worn = np.clip(0.3 + 0.25 * fractal(rng, plan.shape, 40.0), 0, 1)
     plan.paint(away < width / 2, "asphalt" if width > 4.5 else "dirt road", mix=worn)
-    road = Road(path, width, speed)
+    road = Road(path, width, speed, ROAD_TRAFFIC if speed else ())
     plan.roads.append(road)
     return road
 
@@ -78,6 +78,9 @@ def line_with_houses(
             size = plot * rng.uniform(0.8, 1.3)
             if rng.random() < built:
                 _house(plan, rng, road, along, side, size)
+            else:
+                x, y, _ = road.path.pose(along, side * (road.width / 2 + 13))
+                plan.sites.append((x, y))
             along += size
 
 
@@ -93,7 +96,6 @@ def _house(
         ridge=rng.uniform(2.5, 4), roof=str(rng.choice(ROOFS)), mix=float(rng.beta(1, 2.5)),
     )  # fmt: skip
     if not plan.free(house):
-        plan.sites.append((x, y, 12.0))
         return
     turn = heading if side > 0 else heading + np.pi  # left is away from the road
     site = Site(plan, x, y, turn, reach=40)
@@ -105,7 +107,7 @@ def _house(
     drive &= ~site.is_cover("roads", "water")
     site.paint(drive, "yard", mix=0.4)
     plan.buildings.append(house)
-    site.stand("vehicle", ahead, -6, 5.2, 0.5, turn=np.pi / 2)
+    site.stand(CARS, ahead, -6, 5.2, 0.5, turn=np.pi / 2)
     if rng.random() < 0.35:
         shed = site.building(-ahead, 12, rng.uniform(5, 8), rng.uniform(4, 5), 2.6,
                              ridge=1.2, roof="brown tiles")  # fmt: skip
@@ -131,11 +133,9 @@ def build_village(plan: Plan, road: Road, size: float) -> None:
         side = 1 if number % 2 else -1
         x, y, heading = road.path.pose(float(along))
         turn = heading + side * (np.pi / 2 + rng.normal(0, 0.15))
-        reach = np.linspace(0, rng.uniform(0.3, 0.5) * size, 4)
-        bend = np.cumsum(rng.normal(0, 7, 4)) - 0
-        x = x + reach * np.cos(turn) - bend * np.sin(turn) * (reach > 0)
-        y = y - reach * np.sin(turn) - bend * np.cos(turn) * (reach > 0)
-        street = Path.through(np.stack([x, y], axis=1))
+        ahead = np.linspace(0, rng.uniform(0.3, 0.5) * size, 4)
+        left = np.concatenate([[0], np.cumsum(rng.normal(0, 7, 3))])
+        street = Path.through(to_world(np.stack([ahead, left], axis=1), x, y, turn))
         if not _in_water(plan, street):
             streets.append(pave(plan, street, 5.5, 7.0))
     line_with_houses(plan, road, "main street", middle - size / 2, middle + size / 2)
@@ -186,4 +186,4 @@ def build_farm(plan: Plan, road: Road, along: float, side: int) -> None:
     plan.buildings += parts
     for ahead in (-8, 2, 8):
         turn = rng.uniform(-np.pi, np.pi)
-        site.stand("vehicle", ahead, rng.uniform(-9, 9), 9.0, 0.6, turn)
+        site.stand(LORRIES, ahead, rng.uniform(-9, 9), 9.0, 0.6, turn)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ringmoe.simulation.plan import Building, Plan, Stand
+from ringmoe.simulation.plan import CARS, Building, Plan, Stand
 from ringmoe.simulation.raster import frame, to_world
 
 Array = np.ndarray
@@ -79,12 +79,12 @@ class Site:
         return Building(x, y, self.heading + turn, length, width, eaves, ridge, roof, mix, round)
 
     def stand(
-        self, kind: str, ahead: float, left: float, length: float, occupied: float = 0.7,
-        turn: float = 0.0,
+        self, models: tuple[str, ...], ahead: float, left: float, length: float,
+        occupied: float = 0.7, turn: float = 0.0,
     ) -> None:  # fmt: skip
         """Add a stand for an object at a place of the site."""
         x, y = self.at(ahead, left)
-        self.plan.stands.append(Stand(kind, x, y, self.heading + turn, length, occupied))
+        self.plan.stands.append(Stand(models, x, y, self.heading + turn, length, occupied))
 
     def car_park(self, ahead: float, left: float, rows: int, bays: int) -> None:
         """Pave a car park with its middle at a place; rows of bays run along "left"."""
@@ -94,4 +94,4 @@ class Site:
         for row in range(rows):
             for bay in range(bays):
                 place = ahead + 9.0 * (row - (rows - 1) / 2), left + 2.8 * (bay - (bays - 1) / 2)
-                self.stand("vehicle", *place, 5.2, 0.55)
+                self.stand(CARS, *place, 5.2, 0.55)

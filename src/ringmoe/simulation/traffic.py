@@ -9,14 +9,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ringmoe.simulation.materials import CLASS_OF, LAND_COVER
-from ringmoe.simulation.objects import SceneObject, new_object
+from ringmoe.simulation.objects import MODEL, SceneObject, new_object
 from ringmoe.simulation.plan import Plan, Road, Stand
 from ringmoe.simulation.raster import Path, polygon, rectangle, to_world
 
 Array = np.ndarray
-
-HEADWAY = 75.0  # metres between vehicles on a road, on average
-SHIP_HEADWAY = 260.0
 
 
 @dataclass(frozen=True)
@@ -64,7 +61,7 @@ class Traffic:
         """Fill a plan with objects.
 
         Args:
-            plan: Its stands, roads, lanes and taxiways.
+            plan: Its stands and roads.
             material: Of the ground, with buildings and trees, `(H, W)`.
             blocked: Where buildings are, `(H, W)` bool.
             date: 0 for the first, 1 for the later: about half of what stands stays.
@@ -75,13 +72,8 @@ class Traffic:
         self.parked: list[SceneObject] = []
         self.movers: list[Mover] = []
         rng = plan.stream(f"movers {date}")
-        for roads, kind, gap in (
-            (plan.lanes, "ship", SHIP_HEADWAY),
-            (plan.taxiways, "aircraft", 400.0),
-            (plan.roads, "vehicle", HEADWAY),
-        ):
-            for road in roads:
-                self._drive(plan, rng, road, kind, gap, date)
+        for road in plan.roads:
+            self._drive(rng, road, date)
         for number, stand in enumerate(plan.stands):
             self._park(plan, number, stand, date)
 
@@ -97,36 +89,31 @@ class Traffic:
         rng = plan.stream(f"stand {epoch} {number}")
         if rng.random() >= stand.occupied:
             return
-        model = _model(rng, stand.kind, stand.length, river=bool(plan.lanes) and not _harbour(plan))
-        turned = stand.heading + (math.pi if stand.kind != "aircraft" and rng.random() < 0.5 else 0)
+        model = str(rng.choice(stand.models))
+        backwards = MODEL[model].kind != "aircraft" and rng.random() < 0.5
+        turned = stand.heading + math.pi * backwards
         heading = math.remainder(turned + rng.normal(0, 0.02), 2 * math.pi)
         identity = 1 + number + (100_000 if epoch else 0)
         thing = new_object(rng, identity, model, stand.x, stand.y, heading, stand.length)
         if self._claim(thing):
             self.parked.append(thing)
 
-    def _drive(
-        self, plan: Plan, rng: np.random.Generator, road: Road, kind: str, gap: float, date: int
-    ) -> None:
-        """Moving objects on a road, on the right-hand side."""
-        if road.speed == 0:
-            return
-        for direction in (1, -1):
+    def _drive(self, rng: np.random.Generator, road: Road, date: int) -> None:
+        """Fill a road with what moves on it."""
+        for direction in (1, -1) if road.both_ways else (1,):
             speed = road.speed * rng.uniform(0.85, 1.15)
-            left = -direction * (road.width / 4 if kind != "aircraft" else 0.0)
-            along = rng.exponential(gap)
-            while along < road.path.length:
-                model = _model(rng, kind, 100.0, river=not _harbour(plan), moving=True)
+            left = -direction * (road.width / 4 if road.both_ways else 0.0)
+            along = rng.exponential(road.headway)
+            while road.models and along < road.path.length:
+                model = str(rng.choice(road.models))
                 self._numbers += 1
                 identity = self._numbers + 10_000 * (1 + 10 * date)
                 thing = new_object(rng, identity, model, 0, 0, 0, road.width * 1.6 + 8, speed)
                 mover = Mover(thing, road.path, along, direction, left)
-                along += thing.length + 12 + rng.exponential(gap)
+                along += thing.length + 12 + rng.exponential(road.headway)
                 now = mover.at(0.0)
                 if now is not None and self._claim(now):
                     self.movers.append(replace(mover, thing=now))
-            if kind == "aircraft":
-                return
 
     def _claim(self, thing: SceneObject) -> bool:
         """Take the room of an object if it is free and of the right kind."""
@@ -139,32 +126,6 @@ class Traffic:
             return False
         self._taken[where] |= inside
         return True
-
-
-def _harbour(plan: Plan) -> bool:
-    return any(stand.kind == "ship" and stand.length > 40 for stand in plan.stands)
-
-
-def _model(
-    rng: np.random.Generator, kind: str, longest: float, *, river: bool, moving: bool = False
-) -> str:
-    """A model that fits a stand."""
-    if kind == "aircraft":
-        return "airliner" if longest >= 31 else "turboprop"
-    if kind == "vehicle":
-        if longest < 9:
-            return "van" if rng.random() < 0.12 else "car"
-        if moving:
-            return str(rng.choice(["car", "van", "lorry"], p=[0.62, 0.13, 0.25]))
-        return "lorry"
-    if longest < 16:
-        return "motor boat"
-    if moving:
-        choices = ["barge", "motor boat"] if river else ["cargo ship", "fishing boat", "motor boat"]
-        return str(rng.choice(choices))
-    if longest >= 58 and rng.random() < 0.75:
-        return "cargo ship"
-    return "fishing boat"
 
 
 def in_sight(objects: Sequence[SceneObject], size: tuple[int, int]) -> tuple[SceneObject, ...]:

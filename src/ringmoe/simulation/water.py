@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
-from ringmoe.simulation.plan import Plan, Road, Stand
+from ringmoe.simulation.plan import (
+    BOATS,
+    RIVER_TRAFFIC,
+    SEA_TRAFFIC,
+    SHIPS,
+    Plan,
+    Road,
+    Stand,
+)
 from ringmoe.simulation.raster import Path
 from ringmoe.simulation.site import Site
 from ringmoe.simulation.terrain import fractal
@@ -54,10 +62,10 @@ def carve_river(plan: Plan, width: float, bend: float = 1.1) -> float:
     bank = width / 2 * (1 + 0.10 * fractal(rng, plan.shape, 90.0))
     _fill(plan, away - bank, "river water", 0.22 * width, rng)
     if width > 40:
-        plan.lanes += [Road(path, width, 4.0)]
+        plan.roads.append(Road(path, width, 4.0, RIVER_TRAFFIC, headway=260.0))
         for place in np.arange(30, path.length, 70):
             x, y, along_heading = path.pose(float(place), 0.5 * width - 7)
-            plan.stands.append(Stand("ship", x, y, along_heading, 14.0, 0.35))
+            plan.stands.append(Stand(BOATS, x, y, along_heading, 14.0, 0.35))
     return heading
 
 
@@ -72,7 +80,7 @@ def fill_lake(plan: Plan, radius: float) -> None:
     _fill(plan, (away - shore).astype(np.float32), "river water", 0.25 * radius, rng)
     for _ in range(3):
         plan.stands.append(
-            Stand("ship", x + rng.normal(0, radius / 3), y + rng.normal(0, radius / 3),
+            Stand(BOATS, x + rng.normal(0, radius / 3), y + rng.normal(0, radius / 3),
                   rng.uniform(-np.pi, np.pi), 9.0, 0.6)
         )  # fmt: skip
 
@@ -125,12 +133,12 @@ def build_harbour(plan: Plan) -> None:
         plan.elevation[pier & (site.ahead > 2)] += QUAY
         for side in (-1, 1):
             for start in (12.0, 78.0):
-                site.stand("ship", start + 32, left + side * 20, 64.0 if start < 50 else 60.0)
+                site.stand(SHIPS, start + 32, left + side * 20, 64.0 if start < 50 else 60.0)
     for left in (75.0, -60.0):  # moored across, along the quay
-        site.stand("ship", 14.0, left - 25, 50.0, 0.5, turn=np.pi / 2)
+        site.stand(("fishing boat",), 14.0, left - 25, 50.0, 0.5, turn=np.pi / 2)
     for _ in range(4):  # at anchor
         place = rng.uniform(150, 330), rng.uniform(-230, 230)
-        site.stand("ship", *place, 110.0, 0.75, turn=rng.uniform(-np.pi, np.pi))
+        site.stand(SHIPS, *place, 110.0, 0.75, turn=rng.uniform(-np.pi, np.pi))
 
     mole = site.ahead - 205 - 0.0012 * np.square(site.left)
     rubble = (np.abs(mole) < 6) & (site.left > -60)
@@ -144,7 +152,8 @@ def build_harbour(plan: Plan) -> None:
     plan.buildings.append(site.building(-108, -40, 60, 20, 8, roof="bitumen", turn=np.pi / 2))
     _stack_containers(plan, site, rng)
     lane = [site.at(ahead, left) for ahead, left in ((250, -420), (245, 0), (330, 420))]
-    plan.lanes.append(Road(Path.through(np.array(lane)), 40.0, 5.0))
+    path = Path.through(np.array(lane))
+    plan.roads.append(Road(path, 40.0, 5.0, SEA_TRAFFIC, headway=260.0))
     road = Path(np.array([site.at(-19, -160), site.at(-19, 160)]))
     plan.roads.append(Road(road, 7.0, 6.0))
     site.car_park(-95, 20, rows=3, bays=16)
