@@ -274,6 +274,22 @@ def test_an_interrupted_ingest_goes_on_to_the_same_archive(
     assert contents(tmp_path / "archive") == contents(archive.path)
 
 
+def test_an_ingest_interrupted_at_its_very_end_goes_on(archive, scenes, tmp_path, monkeypatch):
+    """All tiles are written and journaled, the last shards named; the index is not there yet."""
+    root, sources = scenes
+    options = {"tile_size": 32, "holdout": 0.2, "shard_bytes": 60_000, "root": root}
+
+    def interrupt(stream: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, suppress(KeyboardInterrupt):
+        patched.setattr(sys.modules["ringmoe.archive.ingest"], "write_thumbnails", interrupt)
+        ingest(sources, tmp_path / "archive", **options)
+    assert not (tmp_path / "archive" / "index.json").exists()
+    ingest(sources, tmp_path / "archive", **options)
+    assert contents(tmp_path / "archive") == contents(archive.path)
+
+
 @pytest.mark.slow
 def test_a_killed_ingest_goes_on_to_the_same_archive(archive, tmp_path):
     """SIGKILL after 15 tiles, again and again, until it finishes; then compare every byte.

@@ -61,6 +61,12 @@ def test_folders_of_planes_and_dates_of_a_stack_are_scenes(root):
     assert names(root, "stack.npy#1", "stack.npy#3") == ["stack.npy#1", "stack.npy#3"]
 
 
+def test_urls_are_left_as_they_are(root):
+    url = "https://example.org/cogs/scene.tif"
+    (file,) = list_files([Source((url,), "rgb-dn8")], root, 0, 0)
+    assert file.name == file.path == url
+
+
 def test_dates_of_one_stack_show_one_place(root):
     """So none of them is held out whole: a part of each is, the same of all."""
     files = list_files([Source(("stack.npy#1", "stack.npy#3"), "rgb-dn8")], root, 0.3, 0)

@@ -116,9 +116,11 @@ class Stream:
         """
         size = self.tile_size
         digital = np.empty((len(tiles), len(self.channels), size, size), self.dtype)
-        valid = np.empty((len(tiles), size, size), bool)
+        valid = np.ones((len(tiles), size, size), bool)
         for i, tile in enumerate(tiles):
-            digital[i], valid[i] = self.tile(int(tile))
+            digital[i], known = self.tile(int(tile))
+            if not self.fully_valid:
+                valid[i] = known
         return digital, valid
 
     def tile(self, tile: int) -> tuple[np.ndarray, np.ndarray]:

@@ -32,7 +32,8 @@ class StreamBuilder:
         self, folder: Path, key: StreamKey, shard_bytes: int, finished: Iterable[FileRecord] = ()
     ) -> None:
         self.folder, self.key = folder, key
-        self._columns: dict[str, list[Any]] = {name: [] for name in SCHEMA.names}
+        self._records: list[FileRecord] = []
+        self._tiles = 0
         self._stem_channels = len(key.sensor.stem_channels(key.channels))
         self._statistics = ChannelStatistics.empty(self._stem_channels)
         self._per_shard = tiles_per_shard(key.record, shard_bytes)
@@ -42,7 +43,7 @@ class StreamBuilder:
 
     def __len__(self) -> int:
         """Tiles of the accepted files."""
-        return len(self._columns["row"])
+        return self._tiles
 
     def append(
         self, record: FileRecord, digital: np.ndarray, valid: np.ndarray, **row: Any
@@ -75,8 +76,8 @@ class StreamBuilder:
 
     def accept(self, record: FileRecord) -> None:
         """Keep the tiles of a file that was read to its end."""
-        for name, values in record.columns.items():
-            self._columns[name] += values
+        self._records.append(record)
+        self._tiles += record.tiles
         if record.statistics is not None:
             self._statistics.add(record.statistics.sums)
 
@@ -95,7 +96,9 @@ class StreamBuilder:
     def finish(self) -> StreamEntry:
         """Finish the last shard, write the side table, and say what the index needs to know."""
         self._writer.finish()
-        table = TileTable.from_columns(self._columns)
+        table = TileTable.from_columns(
+            {name: [v for r in self._records for v in r.columns[name]] for name in SCHEMA.names}
+        )
         table.write(self.folder)
         size = self.key.tile_size
         whole = (table["valid_share"] == 1) & (table["height"] == size) & (table["width"] == size)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
-from ringmoe.archive.hashing import mix, permutation
+from ringmoe.archive.hashing import permutation
 
 WINDOW_SHARDS = 8
 
@@ -31,7 +33,8 @@ class TileOrder:
         self._sizes = np.array([len(group) for group in self._by_shard])
         self._key, self._window = key, window_shards
         self._length = len(tiles)
-        self._recent: dict[tuple[int, int], np.ndarray] = {}
+        self._shards = lru_cache(2)(self._permute_shards)
+        self._tiles = lru_cache(4)(self._permute_window)
 
     def __len__(self) -> int:
         """Tiles in an epoch."""
@@ -51,24 +54,20 @@ class TileOrder:
         return tiles
 
     def _in_epoch(self, epoch: int, within: np.ndarray) -> np.ndarray:
-        shards = permutation(len(self._sizes), self._key, epoch)
-        ends = np.cumsum(self._sizes[shards])[self._window - 1 :: self._window]
+        ends = np.cumsum(self._sizes[self._shards(epoch)])[self._window - 1 :: self._window]
         windows = np.searchsorted(ends, within, side="right")
         tiles = np.empty(len(within), np.int64)
         for window in np.unique(windows):
             here = windows == window
             start = ends[window - 1] if window else 0
-            tiles[here] = self._in_window(epoch, int(window), shards)[within[here] - start]
+            tiles[here] = self._tiles(epoch, int(window))[within[here] - start]
         return tiles
 
-    def _in_window(self, epoch: int, window: int, shards: np.ndarray) -> np.ndarray:
-        """All tiles of a window in order; the last few windows are kept."""
-        if (epoch, window) not in self._recent:
-            chosen = shards[window * self._window : (window + 1) * self._window]
-            tiles = np.concatenate([self._by_shard[shard] for shard in chosen])
-            # `mix` takes the epoch and window apart from the words that permuted the shards.
-            order = permutation(len(tiles), int(mix(self._key, 1)), epoch, window)
-            while len(self._recent) > 3:
-                self._recent.pop(next(iter(self._recent)), None)
-            self._recent[epoch, window] = tiles[order]
-        return self._recent[epoch, window]
+    def _permute_shards(self, epoch: int) -> np.ndarray:
+        return permutation(len(self._sizes), self._key, epoch)
+
+    def _permute_window(self, epoch: int, window: int) -> np.ndarray:
+        """All tiles of a window of shards, in the order of their visit."""
+        chosen = self._shards(epoch)[window * self._window : (window + 1) * self._window]
+        tiles = np.concatenate([self._by_shard[shard] for shard in chosen])
+        return tiles[permutation(len(tiles), self._key, epoch, window)]

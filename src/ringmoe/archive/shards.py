@@ -124,11 +124,11 @@ class ShardWriter:
             if self._file is None:
                 self._file = self._partial().open("ab")
             self._file.write(data)
-            self.count += 1
-            if self.count % self._per_shard == 0:
-                self.finish()
         except OSError as error:
             raise self._cannot_write(error) from error
+        self.count += 1
+        if self.count % self._per_shard == 0:
+            self.finish()
         return zlib.crc32(data)
 
     def sync(self) -> None:
@@ -142,14 +142,16 @@ class ShardWriter:
 
     def finish(self) -> None:
         """Give the shard that is being filled its final name."""
-        if self._file is None:
-            return
         self.sync()
-        self._file.close()
-        self._file = None
+        self.abandon()
         number = (self.count - 1) // self._per_shard
-        os.replace(self._partial(number), shard_path(self.folder, number))
-        sync_folder(self.folder)
+        partial = self._partial(number)  # perhaps left by the run before this one
+        try:
+            if partial.exists():
+                os.replace(partial, shard_path(self.folder, number))
+                sync_folder(self.folder)
+        except OSError as error:
+            raise self._cannot_write(error) from error
 
     def rewind(self, count: int) -> None:
         """Forget all tiles from number `count` on.

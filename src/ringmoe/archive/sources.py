@@ -29,10 +29,10 @@ class Source:
     """Files of one kind, and how to read and cut them.
 
     Attributes:
-        paths: Files, folders and patterns (`aid/*/*.jpg`, `**` for any depth), absolute or relative
-            to the ingest's root. A folder gives the images inside it; a PolSARpro folder is itself
-            an image; a folder with a `simulation.json` gives the images of that simulation. An
-            array of several dates needs the date: `stack.npy#2`.
+        paths: Files, URLs, folders and patterns (`aid/*/*.jpg`, `**` for any depth), absolute or
+            relative to the ingest's root. A folder gives the images inside it; a PolSARpro folder
+            is itself an image; a folder with a `simulation.json` gives the images of that
+            simulation. An array of several dates needs the date: `stack.npy#2`.
         sensor: A name of the sensor catalogue; not needed for a simulation.
         bands: What each band of a file is, in file order (see `ringmoe.scenes.open_scene`).
         channels: Which of them to keep, in which order; None keeps all.
@@ -41,7 +41,7 @@ class Source:
         derive: "single-look" or "total-power" of a T3 or C3 folder.
         seed: Of the single-look draw.
         tile_size: Overrides the ingest's.
-        stride: Overrides the ingest's.
+        stride: Overrides the ingest's; by default the tile size, where that is overridden.
         holdout: Overrides the ingest's.
         group: What shows one place and is held out together: a "file", or all images of a "folder".
         file_list: A text file with one path a line, relative to the one folder in `paths`; what
@@ -147,7 +147,8 @@ def list_files(
         held = held_out_images(places, share, seed) if several else set()
         for name, place in zip(names, places, strict=True):
             part = float(place in held) if several else share
-            files.append(SourceFile(name, str(root / name), source, place, part))
+            where = name if _is_remote(name) else str(root / name)
+            files.append(SourceFile(name, where, source, place, part))
     return files
 
 
@@ -191,6 +192,8 @@ def _fitting(path: str, root: Path) -> list[str]:
     Raises:
         SceneReadError: There are none.
     """
+    if _is_remote(path):
+        return [path]
     plain, date = _split_date(path)
     literal = root / plain
     if literal.is_file() or _is_polsarpro(literal):
@@ -264,6 +267,10 @@ def _simulation(source: Source, path: str, root: Path) -> Iterator[Source]:
             holdout=source.holdout,
             group="folder",
         )
+
+
+def _is_remote(path: str) -> bool:
+    return "://" in path or path.startswith("/vsi")
 
 
 def _is_image(path: Path) -> bool:
