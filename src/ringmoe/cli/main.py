@@ -19,6 +19,7 @@ from ringmoe.errors import ConfigError, RingmoeError
 
 # verb -> what it does; the function is `ringmoe.cli.VERB.VERB`. In the order people need them.
 VERBS: dict[str, str] = {
+    "demo": "simulate, pre-train and show: the whole chain in one report",
     "info": "show a model's parameters, work per image, memory and channels",
     "simulate": "write simulated scenes with labels for every task",
     "ingest": "bring products into an archive of checked tiles",

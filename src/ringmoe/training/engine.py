@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ringmoe.errors import NonFiniteLossError
 from ringmoe.files import replacing
+from ringmoe.training.allocator import keep_freed_memory
 from ringmoe.training.checkpoint import (
     load_checkpoint,
     load_weights,
@@ -215,6 +216,8 @@ def fit(
     writes = ranks.is_main
     log = MetricLog(run, after_step=first, tensorboard=config.tensorboard) if writes else None
     clock = _Clock()
+    if ranks.device.type == "cpu":
+        keep_freed_memory()
     with (
         _closing(data.iterate(first * pieces, config.steps * pieces)) as micro_batches,
         closing(log) if log else nullcontext(),

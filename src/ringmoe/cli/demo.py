@@ -1,0 +1,132 @@
+"""`ringmoe demo`: the whole chain on simulated scenes, ending in a report to look at."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ringmoe.archive import Archive
+    from ringmoe.pretraining import PretrainConfig
+
+SCENE_SIZE = 288  # three crops of 96 px; 72 tokens, which the windows of nano divide
+TILE_SIZE = 144
+CROP_SIZE = 96
+PROBE_SCENES = (6, 4)  # to fit the probes on, to test them on; never pre-trained on
+STAGES = 5
+
+
+def demo(
+    out: Path = Path("runs/demo"), *, scenes: int = 32, steps: int = 400, seed: int = 0
+) -> None:
+    """Simulate, pre-train, look: four kinds of satellite image, one model, one page.
+
+    Nothing is downloaded: the scenes are simulated. Takes about four minutes on two CPU cores and
+    writes `OUT/report.html`. Run again with the same arguments, it goes on where it stopped.
+
+    Args:
+        out: Folder for the scenes, the archive, the run and the report.
+        scenes: How many places to simulate for pre-training, each seen by four sensors.
+        steps: Pre-training steps of 32 images each.
+        seed: Draws another landscape and other first weights.
+
+    Raises:
+        WriteError: The disk is full or the folder cannot be written.
+    """
+    from ringmoe.cli._demo_results import gather_results
+    from ringmoe.pretraining import pretrain
+    from ringmoe.reports import write_demo_report
+
+    started = time.perf_counter()
+    with _stage(1, f"Simulating {scenes + sum(PROBE_SCENES)} scenes"):
+        _simulate(out / "scenes", scenes, seed)
+        _simulate(out / "probe-scenes", sum(PROBE_SCENES), seed + 1)
+    with _stage(2, "Cutting them to an archive of tiles"):
+        archive = _ingest(out / "scenes", out / "archive", seed)
+    config = _config(out, steps, seed)
+    with _stage(3, "Pre-training on what the four sensors saw, without labels"):
+        pretrain(config, resume=(config.out / "config.yaml").exists())
+    with _stage(4, "Asking what the features know"):
+        results = gather_results(
+            config, archive, out / "scenes", out / "probe-scenes", PROBE_SCENES[0]
+        )
+    with _stage(5, "Writing the report"):
+        path = write_demo_report(results, out / "report.html")
+    print(f"\n{path} is ready ({time.perf_counter() - started:.0f} s): open it in a browser.")
+
+
+@contextmanager
+def _stage(number: int, what: str) -> Iterator[None]:
+    """Say what is being done, and afterwards how long it took."""
+    print(f"[{number}/{STAGES}] {what} ...", flush=True)
+    start = time.perf_counter()
+    yield
+    print(f"      done in {time.perf_counter() - start:.0f} s", flush=True)
+
+
+def _config(out: Path, steps: int, seed: int) -> PretrainConfig:
+    from ringmoe.pretraining import PretrainConfig
+
+    return PretrainConfig(
+        archive=out / "archive",
+        out=out / "pretraining",
+        model="nano",
+        steps=steps,
+        batch_size=32,
+        crop_size=CROP_SIZE,
+        mask_unit=16,
+        learning_rate=4e-3,
+        warmup_steps=steps // 10,
+        log_every=max(1, steps // 200),
+        checkpoint_every=max(1, steps // 4),
+        seed=seed,
+        tensorboard=False,
+    )
+
+
+def _simulate(folder: Path, scenes: int, seed: int) -> None:
+    from rich.progress import track
+
+    from ringmoe.simulation import write_simulation
+
+    if not (folder / "simulation.json").exists():  # the manifest is written last
+        write_simulation(
+            folder,
+            scenes,
+            SCENE_SIZE,
+            seed,
+            progress=lambda numbers: track(numbers, "      scenes", total=scenes, transient=True),
+            workers=os.cpu_count() or 1,
+        )
+
+
+def _ingest(scenes: Path, out: Path, seed: int) -> Archive:
+    from ringmoe.archive import Archive, Source, ingest
+
+    with _bar("scenes cut") as advance:
+        ingest(
+            [Source((scenes.name,))],
+            out,
+            tile_size=TILE_SIZE,
+            holdout=0.125,
+            seed=seed,
+            root=scenes.parent,
+            progress=advance,
+        )
+    return Archive.open(out)
+
+
+@contextmanager
+def _bar(what: str) -> Iterator[Callable[[float, int], None]]:
+    """A progress bar as the callback (done, total) that floors below take."""
+    from rich.progress import Progress
+
+    with Progress(transient=True) as progress:
+        task = progress.add_task(f"      {what}", total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -1,0 +1,36 @@
+"""The demonstration, as short as it can be: every part is real, only smaller."""
+
+import re
+
+import pytest
+
+from ringmoe.cli.demo import demo
+from ringmoe.models import load_model
+
+
+@pytest.mark.slow
+def test_demo_ends_in_a_report_of_what_it_did(tmp_path, capsys):
+    """A few steps give a loadable model and a page with all four modalities' pictures."""
+    demo(tmp_path / "demo", scenes=8, steps=4)
+    assert "report.html is ready" in capsys.readouterr().out
+    model = load_model(tmp_path / "demo" / "pretraining" / "model")
+    html = (tmp_path / "demo" / "report.html").read_text()
+    # 3 scenes x 4 modalities, and 4 modalities x 2 tiles x 4 pictures
+    assert html.count('<img src="data:image/png') == 3 * 4 + 4 * 2 * 4
+    for title in ("Optical", "Multispectral", "SAR complex", "SAR amplitude"):
+        assert title in html
+    shown = re.search(r"([\d.]+) M</dd>", html)
+    parameters = sum(p.numel() for p in model.parameters())
+    assert float(shown[1]) == pytest.approx(parameters / 1e6, abs=0.05)
+
+
+@pytest.mark.slow
+def test_demo_goes_on_where_it_stopped(tmp_path, capsys):
+    """A finished demonstration only writes its report again."""
+    demo(tmp_path / "demo", scenes=8, steps=2)
+    weights = (tmp_path / "demo" / "pretraining" / "model" / "model.safetensors").read_bytes()
+    (tmp_path / "demo" / "report.html").unlink()
+    demo(tmp_path / "demo", scenes=8, steps=2)
+    assert (tmp_path / "demo" / "report.html").exists()
+    after = (tmp_path / "demo" / "pretraining" / "model" / "model.safetensors").read_bytes()
+    assert weights == after
