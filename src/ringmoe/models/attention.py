@@ -25,14 +25,19 @@ from ringmoe.models.windows import (
 )
 
 MAX_LOGIT_SCALE = math.log(100.0)
+SHORTEST = 1e-4
 
 
 class _UnitLength(torch.autograd.Function):
-    """`F.normalize(x, dim=-1)`, with half the passes over memory that autograd would take."""
+    """`F.normalize(x, dim=-1)`, with half the passes over memory that autograd would take.
+
+    Vectors shorter than `SHORTEST` are divided by it: the gradient of a direction grows as one
+    over the length, and one null vector would drown all others.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        length = torch.linalg.vector_norm(x, dim=-1, keepdim=True).clamp_min_(1e-12)
+        length = torch.linalg.vector_norm(x, dim=-1, keepdim=True).clamp_min_(SHORTEST)
         unit = x / length
         ctx.save_for_backward(unit, length)
         return unit

@@ -75,7 +75,7 @@ def _grouped_mm_ffn(
 
 
 class _LoopFFN(torch.autograd.Function):
-    """CPU: one product per group and layer, each written where its result belongs.
+    """CPU: group by group, so that hidden activations stay in the cache.
 
     With plain autograd the gradients of a stack's slices would be copied together once more,
     which costs as much as the products where an expert has few tokens.
@@ -85,32 +85,41 @@ class _LoopFFN(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, ends: list[int], w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor
     ) -> Tensor:
-        hidden = x.new_empty(len(x), w1.shape[2])
         out = torch.empty_like(x)
         groups = _groups(ends)
+        hidden, active = [], []
         for group, rows in groups:
-            torch.addmm(b1[group], x[rows], w1[group], out=hidden[rows])
-        active = F.gelu(hidden)
-        for group, rows in groups:
-            torch.addmm(b2[group], active[rows], w2[group], out=out[rows])
-        ctx.save_for_backward(x, hidden, active, w1, w2)
+            hidden.append(torch.addmm(b1[group], x[rows], w1[group]))
+            active.append(F.gelu(hidden[-1]))
+            torch.addmm(b2[group], active[-1], w2[group], out=out[rows])
+        ctx.save_for_backward(x, w1, w2, *hidden, *active)
         ctx.groups = groups
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, hidden, active, w1, w2 = ctx.saved_tensors
-        d_active, dx = torch.empty_like(active), torch.empty_like(x)
-        for group, rows in ctx.groups:
-            torch.mm(grad[rows], w2[group].t(), out=d_active[rows])
-        d_hidden = torch.ops.aten.gelu_backward(d_active, hidden)
-        for group, rows in ctx.groups:
-            torch.mm(d_hidden[rows], w1[group].t(), out=dx[rows])
-        if not ctx.needs_input_grad[2]:  # frozen experts
+        x, w1, w2, *saved = ctx.saved_tensors
+        hidden, active = saved[: len(ctx.groups)], saved[len(ctx.groups) :]
+        dx, dw1, dw2 = torch.empty_like(x), torch.empty_like(w1), torch.empty_like(w2)
+        db1, db2 = w1.new_zeros(w1.shape[::2]), w2.new_zeros(w2.shape[::2])
+        learns = ctx.needs_input_grad[2]  # frozen experts only pass the gradient on
+        for (group, rows), h, a in zip(ctx.groups, hidden, active, strict=True):
+            dy = grad[rows]
+            dh = torch.mm(dy, w2[group].t())
+            torch.ops.aten.gelu_backward.grad_input(dh, h, grad_input=dh)
+            torch.mm(dh, w1[group].t(), out=dx[rows])
+            if learns:
+                torch.mm(a.t(), dy, out=dw2[group])
+                torch.mm(x[rows].t(), dh, out=dw1[group])
+                torch.sum(dy, dim=0, out=db2[group])
+                torch.sum(dh, dim=0, out=db1[group])
+        if not learns:
             return dx, None, None, None, None, None
-        first = _weight_gradients(x, d_hidden, w1, ctx.groups)
-        return dx, None, *first, *_weight_gradients(active, grad, w2, ctx.groups)
+        for group in set(range(len(w1))) - {group for group, _ in ctx.groups}:
+            dw1[group].zero_()
+            dw2[group].zero_()
+        return dx, None, dw1, db1, dw2, db2
 
 
 def _groups(ends: list[int]) -> list[tuple[int, slice]]:
@@ -121,19 +130,3 @@ def _groups(ends: list[int]) -> list[tuple[int, slice]]:
         for group, (start, end) in enumerate(zip(starts, ends, strict=False))
         if start < end
     ]
-
-
-def _weight_gradients(
-    inputs: Tensor, grad: Tensor, weight: Tensor, groups: list[tuple[int, slice]]
-) -> tuple[Tensor, Tensor]:
-    """Gradients of a layer's stacked weights and biases; zero where a group has no rows."""
-    d_weight = torch.empty_like(weight)
-    d_bias = grad.new_zeros(len(weight), weight.shape[2])
-    used = {group for group, _ in groups}
-    for group in range(len(weight)):
-        if group not in used:
-            d_weight[group].zero_()
-    for group, rows in groups:
-        torch.mm(inputs[rows].t(), grad[rows], out=d_weight[group])
-        torch.sum(grad[rows], dim=0, out=d_bias[group])
-    return d_weight, d_bias

@@ -38,9 +38,13 @@ class Stem(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """Draw the kernel from a truncated normal of standard deviation 0.02; zero bias."""
+        """Draw kernel and bias from a truncated normal of standard deviation 0.02.
+
+        With a bias of zero, patches without data (all 0) would be tokens of exactly 0, at which
+        cosine attention and the norms after it have gradients of 1e9.
+        """
         nn.init.trunc_normal_(self.weight, std=0.02, generator=generator)
-        nn.init.zeros_(self.bias)
+        nn.init.trunc_normal_(self.bias, std=0.02, generator=generator)
 
     def indices(self, channels: Sequence[str]) -> list[int]:
         """Where each channel lies in the vocabulary.
