@@ -50,11 +50,12 @@ def build(folder: Path, tiles: int) -> Archive:
     return Archive.open(folder)
 
 
-def raw(archive: Archive, order: np.ndarray) -> Iterator[np.ndarray]:
-    """Batches of digital values."""
+def raw(archive: Archive, order: np.ndarray, *, reuse: bool = False) -> Iterator[np.ndarray]:
+    """Batches of digital values, in new arrays or always in the same one."""
     (stream,) = archive.streams.values()
+    out = np.empty((BATCH, len(CHANNELS), TILE_SIZE, TILE_SIZE), np.uint16) if reuse else None
     for start in range(0, len(order), BATCH):
-        yield stream.read(order[start : start + BATCH])[0]
+        yield stream.read(order[start : start + BATCH], out)[0]
 
 
 def copied(memory: np.ndarray, order: np.ndarray) -> Iterator[np.ndarray]:
@@ -93,6 +94,7 @@ def measure(archive: Archive, tiles: int, repeats: int) -> dict[str, dict[str, f
         "copied in memory (the ceiling)": lambda: copied(memory, order),
         "raw, first touch, verified": lambda: raw(Archive.open(archive.path), order),
         "raw, second pass": lambda: raw(archive, order),
+        "raw, second pass, one buffer": lambda: raw(archive, order, reuse=True),
         "raw, second pass, prefetch thread": lambda: ahead(raw(archive, order)),
         "cast to float32": lambda: cast(raw(archive, order)),
         "cast to float32, prefetch thread": lambda: cast(ahead(raw(archive, order))),

@@ -101,11 +101,15 @@ class Stream:
         source = self.table["source"][tile]
         return f"{source} [rows {row}:{row + height}, columns {column}:{column + width}]"
 
-    def read(self, tiles: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def read(
+        self, tiles: Sequence[int] | np.ndarray, out: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Whole tiles.
 
         Args:
             tiles: Their numbers, `(N,)`.
+            out: `(N, C, T, T)` of the stream's type, to read into. A new array each time costs the
+                kernel a page fault for every 4 kB.
 
         Returns:
             Digital values `(N, C, T, T)` as they were in the file, 0 where there are none, and
@@ -115,7 +119,8 @@ class Stream:
             ShardError: A shard is cut short, or a tile is not what was written.
         """
         size = self.tile_size
-        digital = np.empty((len(tiles), len(self.channels), size, size), self.dtype)
+        shape = (len(tiles), len(self.channels), size, size)
+        digital = np.empty(shape, self.dtype) if out is None else out
         valid = np.ones((len(tiles), size, size), bool)
         for i, tile in enumerate(tiles):
             digital[i], known = self.tile(int(tile))
