@@ -11,7 +11,7 @@ from ringmoe.models import load_model
 @pytest.mark.slow
 def test_demo_ends_in_a_report_of_what_it_did(tmp_path, capsys):
     """A few steps give a loadable model and a page with all four modalities' pictures."""
-    demo(tmp_path / "demo", scenes=8, steps=4)
+    demo(out=tmp_path / "demo", scenes=8, steps=4)
     assert "report.html is ready" in capsys.readouterr().out
     model = load_model(tmp_path / "demo" / "pretraining" / "model")
     html = (tmp_path / "demo" / "report.html").read_text()
@@ -27,10 +27,10 @@ def test_demo_ends_in_a_report_of_what_it_did(tmp_path, capsys):
 @pytest.mark.slow
 def test_demo_goes_on_where_it_stopped(tmp_path, capsys):
     """A finished demonstration only writes its report again."""
-    demo(tmp_path / "demo", scenes=8, steps=2)
+    demo(out=tmp_path / "demo", scenes=8, steps=2)
     weights = (tmp_path / "demo" / "pretraining" / "model" / "model.safetensors").read_bytes()
     (tmp_path / "demo" / "report.html").unlink()
-    demo(tmp_path / "demo", scenes=8, steps=2)
+    demo(out=tmp_path / "demo", scenes=8, steps=2)
     assert (tmp_path / "demo" / "report.html").exists()
     after = (tmp_path / "demo" / "pretraining" / "model" / "model.safetensors").read_bytes()
     assert weights == after

@@ -8,6 +8,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -32,7 +33,7 @@ from ringmoe.sensors import denormalise, get_sensor
 from ringmoe.training import RunFolder, read_metrics
 
 PROBE_PIXELS = 500  # of each probe scene
-SCENES_SHOWN = 3
+SCENES_SHOWN = ("harbour", "airfield", "village")
 TILES_SHOWN = 2  # of each modality
 TILES_EVALUATED = 64  # of each modality
 L2_GRID = (1.0, 0.1, 0.01)  # of the probes: few, the demonstration should be short
@@ -59,7 +60,7 @@ def gather_results(
     at_start, at_end = (evaluate(o, archive, images=TILES_EVALUATED) for o in (before, after))
     probed = _scene_files(probe_scenes)
     return DemoResults(
-        scenes=[_views(scene) for scene in _scene_files(scenes)[:SCENES_SHOWN]],
+        scenes=[_views(scene) for scene in _scenes_to_show(scenes)],
         reconstructions=_reconstructions(archive, after),
         losses=_curves(metrics, archive.modalities),
         held_out_loss={m: (at_start.loss[m], at_end.loss[m]) for m in archive.modalities},
@@ -73,9 +74,13 @@ def gather_results(
     )
 
 
+def _manifest(folder: Path) -> dict[str, Any]:
+    manifest: dict[str, Any] = json.loads((folder / "simulation.json").read_text())
+    return manifest
+
+
 def _scene_files(folder: Path) -> list[dict[str, tuple[Path, str, Path]]]:
     """For each simulated scene: modality to (image, sensor, land-cover map)."""
-    manifest = json.loads((folder / "simulation.json").read_text())
     return [
         {
             get_sensor(file["sensor"]).modality: (
@@ -86,8 +91,16 @@ def _scene_files(folder: Path) -> list[dict[str, tuple[Path, str, Path]]]:
             for file in scene["files"]
             if "mask" in file["labels"]
         }
-        for scene in manifest["scenes"]
+        for scene in _manifest(folder)["scenes"]
     ]
+
+
+def _scenes_to_show(folder: Path) -> list[SceneFiles]:
+    """The first scene of each kind that is worth a picture, or the first few of any."""
+    kinds = [scene["class"] for scene in _manifest(folder)["scenes"]]
+    chosen = [kinds.index(kind) for kind in SCENES_SHOWN if kind in kinds] or list(range(len(kinds)))
+    files = _scene_files(folder)
+    return [files[number] for number in chosen[: len(SCENES_SHOWN)]]
 
 
 def _views(scene: SceneFiles) -> dict[str, np.ndarray]:

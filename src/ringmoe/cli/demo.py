@@ -23,7 +23,7 @@ STAGES = 5
 
 
 def demo(
-    out: Path = Path("runs/demo"), *, scenes: int = 32, steps: int = 400, seed: int = 0
+    *, out: Path = Path("runs/demo"), scenes: int = 24, steps: int = 300, seed: int = 0
 ) -> None:
     """Simulate, pre-train, look: four kinds of satellite image, one model, one page.
 

@@ -121,7 +121,7 @@ def before_after(
         An `<svg>` element.
     """
     with _style() as plt:
-        figure, axis = plt.subplots(figsize=(7.2, 2.9))
+        figure, axis = plt.subplots(figsize=(8.2, 2.9))
         for place, modality in enumerate(before):
             colour = COLOURS.get(modality, INK)
             pairs = ((before[modality], -0.2, 0.35), (after[modality], 0.2, 1.0))
@@ -130,7 +130,8 @@ def before_after(
                 axis.text(place + shift, 100 * value + 1, f"{100 * value:.1f}", ha="center")
         if chance is not None:
             axis.axhline(100 * chance, color=INK, linewidth=1, linestyle=(0, (4, 4)))
-            axis.text(len(before) - 0.5, 100 * chance + 1, "most frequent class", ha="right")
+            beside = axis.get_yaxis_transform()
+            axis.text(1.01, 100 * chance, "commonest\nclass", va="center", transform=beside)
         axis.set_xticks(range(len(before)), [title(m) for m in before])
         axis.set_ylabel(unit)
         axis.set_ylim(0, 105)
