@@ -104,6 +104,22 @@ def test_no_data_anywhere_is_zero_loss_and_zero_gradient():
     assert all((gradient == 0).all() for gradient in gradients)
 
 
+def test_tiles_without_data_do_not_blow_up_the_first_gradient():
+    """Tokens of exactly 0 would: the norm was 2e11 with half of one image gone, 30 without."""
+
+    def norm(gone: int) -> float:
+        objective = make_objective(("optical",), balance_weight=0.01)
+        images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+        valid = torch.ones(2, 1, 64, 64, dtype=torch.bool)
+        valid[0, :, :gone] = False
+        batch = make_batch("optical", torch.where(valid, images, 0.0), valid)
+        terms_of(objective, [batch])["loss"].backward()
+        gradients = [p.grad.norm() for p in objective.parameters() if p.grad is not None]
+        return float(torch.stack(gradients).norm())
+
+    assert max(norm(32), norm(64)) < 3 * norm(0)
+
+
 def test_a_modality_that_is_absent_has_no_part_in_the_mean():
     objective = blind(make_objective())
     terms = terms_of(objective, [make_batch("optical", torch.full((1, 3, 64, 64), 2.0))])
