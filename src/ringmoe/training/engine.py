@@ -204,7 +204,7 @@ def fit(
         trainer: Fresh, or loaded from the run's checkpoint.
         data: Gives `accumulate` micro-batches a step.
         run: Where logs and checkpoints go; only the first rank writes.
-        progress: Whether to show a bar.
+        progress: Whether to show a bar; without it, each logged step is a line of the log.
         after_step: Called with the number of steps taken.
 
     Raises:
@@ -238,6 +238,14 @@ def fit(
                 values = result.terms | clock.read()
                 log.write(step, values)
                 bar.figures(values["loss"], values["images_per_s"], values["data_wait"])
+                if not progress:
+                    logger.info(
+                        "step %d of %d: loss %.4f, %.0f images/s",
+                        step,
+                        config.steps,
+                        values["loss"],
+                        values["images_per_s"],
+                    )
             with clock.paused():
                 if writes and (step % config.checkpoint_every == 0 or is_last):
                     trainer.save(run.checkpoints_path)

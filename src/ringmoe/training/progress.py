@@ -18,8 +18,7 @@ class TrainingProgress:
 
     def __init__(self, first_step: int, steps: int, *, shown: bool = True) -> None:
         self._bar = Progress(
-            TextColumn("[bold]training"),
-            BarColumn(),
+            BarColumn(bar_width=14),
             MofNCompleteColumn(),
             TextColumn("{task.fields[figures]}"),
             TimeRemainingColumn(),
@@ -48,5 +47,5 @@ class TrainingProgress:
 
     def figures(self, loss: float, images_per_s: float, data_wait: float) -> None:
         """Update the numbers."""
-        text = f"loss {loss:.4f}  {images_per_s:.0f} images/s  {data_wait:.1%} waiting for data"
+        text = f"loss {loss:.4f}  {images_per_s:.0f} images/s  {data_wait:.1%} data wait"
         self._bar.update(self._task, figures=text)
