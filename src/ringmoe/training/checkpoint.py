@@ -59,8 +59,9 @@ def save_checkpoint(
                     f"cannot write {path}: {error}; free some space and go on with --resume"
                 ) from error
         (partial / "state.json").write_text(json.dumps({"format": FORMAT, "step": step}) + "\n")
-    for old in list_checkpoints(folder)[:-keep] if keep else []:
-        shutil.rmtree(old)
+    old = list_checkpoints(folder)[:-keep] if keep else []
+    for rest in [*old, *folder.glob(".step-*")]:  # the latter of a run killed while it wrote
+        shutil.rmtree(rest)
     return path
 
 

@@ -81,7 +81,9 @@ def begin_run(
         WriteError: The folder cannot be written.
     """
     run = RunFolder(path)
-    if run.config_path.exists():
+    was_there = run.config_path.exists()
+    ranks.wait()  # until every rank has looked: the first is about to write
+    if was_there:
         if not resume:
             raise ConfigError(f"{path} already holds a run: resume it (--resume) or name another")
         _check_same_run(run, config, fingerprint)
