@@ -98,9 +98,9 @@ def _scene_files(folder: Path) -> list[dict[str, tuple[Path, str, Path]]]:
 def _scenes_to_show(folder: Path) -> list[SceneFiles]:
     """The first scene of each kind that is worth a picture, or the first few of any."""
     kinds = [scene["class"] for scene in _manifest(folder)["scenes"]]
-    chosen = [kinds.index(kind) for kind in SCENES_SHOWN if kind in kinds] or list(range(len(kinds)))
+    chosen = [kinds.index(kind) for kind in SCENES_SHOWN if kind in kinds]
     files = _scene_files(folder)
-    return [files[number] for number in chosen[: len(SCENES_SHOWN)]]
+    return [files[number] for number in chosen] or files[: len(SCENES_SHOWN)]
 
 
 def _views(scene: SceneFiles) -> dict[str, np.ndarray]:
