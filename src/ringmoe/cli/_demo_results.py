@@ -79,7 +79,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def _scene_files(folder: Path) -> list[dict[str, tuple[Path, str, Path]]]:
+def _scene_files(folder: Path) -> Sequence[SceneFiles]:
     """For each simulated scene: modality to (image, sensor, land-cover map)."""
     return [
         {
@@ -95,7 +95,7 @@ def _scene_files(folder: Path) -> list[dict[str, tuple[Path, str, Path]]]:
     ]
 
 
-def _scenes_to_show(folder: Path) -> list[SceneFiles]:
+def _scenes_to_show(folder: Path) -> Sequence[SceneFiles]:
     """The first scene of each kind that is worth a picture, or the first few of any."""
     kinds = [scene["class"] for scene in _manifest(folder)["scenes"]]
     chosen = [kinds.index(kind) for kind in SCENES_SHOWN if kind in kinds]
