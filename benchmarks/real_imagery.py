@@ -36,6 +36,7 @@ from benchmarks.real_features import (
 )
 from benchmarks.real_table import tables
 from ringmoe.archive import Archive
+from ringmoe.errors import ConfigError
 from ringmoe.files import replacing
 from ringmoe.models import create_model, load_model
 from ringmoe.pretraining import (
@@ -47,7 +48,8 @@ from ringmoe.pretraining import (
     pretrain,
 )
 from ringmoe.probing import choose_k, choose_l2, linear_probe, nearest_neighbours
-from ringmoe.training import read_metrics
+from ringmoe.training import read_metrics, to_plain
+from ringmoe.training.config import FREE_ON_RESUME
 
 logger = logging.getLogger("benchmarks.real_imagery")
 
@@ -102,6 +104,16 @@ class Subject:
     def probes(self) -> tuple[str, ...]:
         """The names of its cells."""
         return UNTRAINED.get(self.variant, TRAINED)
+
+    def settings_of(self, probe: str) -> dict[str, Any]:
+        """What a cell depends on, paths left out: cells of another recipe are not its own."""
+        found: dict[str, Any] = {"inputs": self.settings.plan["inputs"].get(probe.split("-")[0])}
+        if self.variant == "random":
+            found["recipe"] = {"model": self.recipe.model, "overrides": self.recipe.overrides}
+        elif self.variant not in UNTRAINED:
+            found["recipe"] = to_plain(self.recipe)
+            found["recipe"] = {k: v for k, v in found["recipe"].items() if k not in FREE_ON_RESUME}
+        return found
 
     @cached_property
     def source(self) -> FeatureSource:
@@ -185,13 +197,20 @@ class Subject:
 
 
 def run_cells(settings: Settings, variants: list[str], seeds: list[int], results: Path) -> None:
-    """Measure what is not there yet."""
+    """Measure what is not there yet.
+
+    Raises:
+        ConfigError: A cell is there, but of other settings.
+    """
     for variant in variants:
         for seed in seeds if variant not in ("statistics", "pixels") else [0]:
             subject = Subject(settings, variant, seed)
             for probe in subject.probes:
                 path = results / settings.stage / variant / f"seed{seed}-{probe}.json"
+                depends = subject.settings_of(probe)
                 if path.exists():
+                    if json.loads(path.read_text())["settings"] != depends:
+                        raise ConfigError(f"{path}: of other settings; choose another --results")
                     continue
                 logger.info("%s, seed %d: %s", variant, seed, probe)
                 begin = time.perf_counter()
@@ -202,11 +221,11 @@ def run_cells(settings: Settings, variants: list[str], seeds: list[int], results
                     "stage": settings.stage,
                     "result": subject.measure(probe),
                     "seconds": round(time.perf_counter() - begin, 1),
+                    "settings": depends,
                     "environment": describe_environment(),
                 }
-                path.parent.mkdir(parents=True, exist_ok=True)
                 with replacing(path) as partial:
-                    partial.write_text(json.dumps(cell, indent=1) + "\n")
+                    partial.write_text(json.dumps(cell) + "\n")
 
 
 def main() -> None:

@@ -1,6 +1,8 @@
 """The measurement on real imagery: its plan, what a cell says, and the tables made of cells."""
 
+import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +10,12 @@ import pytest
 import torch
 import yaml
 from benchmarks.real_features import Network, Pixels, Statistics, image_samples, pixel_samples
-from benchmarks.real_imagery import HERE, UNTRAINED, Settings, Subject
+from benchmarks.real_imagery import HERE, TRAINED, UNTRAINED, Settings, Subject, run_cells
 from benchmarks.real_table import spread, tables
 from PIL import Image
 
 from ringmoe.datasets import LabelledTiles, class_folders
+from ringmoe.errors import ConfigError
 from ringmoe.models import create_model
 from ringmoe.observation import Observation
 from ringmoe.sensors import get_sensor
@@ -125,6 +128,20 @@ def test_select_never_reads_the_test_part(settings, monkeypatch):
     monkeypatch.setattr("benchmarks.real_imagery.benchmark", lambda name, root: Fake)
     result = Subject(settings, "statistics", 0).measure("land-use-linear")
     assert set(result) == {"setting", "accuracy", "class_accuracy"}
+
+
+def test_cells_are_measured_once_and_never_taken_for_those_of_another_recipe(
+    settings, monkeypatch, tmp_path
+):
+    measured = []
+    monkeypatch.setattr(Subject, "measure", lambda self, probe: measured.append(probe) or {})
+    for _ in range(2):
+        run_cells(settings, ["pixels", "default"], [0], tmp_path)
+    assert measured == ["mstar-knn", *TRAINED]
+    other = copy.deepcopy(settings.plan)
+    other["variants"]["default"] = {"learning_rate": 0.5}
+    with pytest.raises(ConfigError, match="of other settings"):
+        run_cells(replace(settings, plan=other), ["default"], [0], tmp_path)
 
 
 def test_tables_tell_mean_and_spread(tmp_path):
