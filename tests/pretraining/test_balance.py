@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ringmoe.models import ModelConfig, RouterLoad
-from ringmoe.pretraining.balance import balance_loss, mean_balance, routing_of, stack_loads
+from ringmoe.pretraining.balance import balance_loss, routing_of, stack_loads, total_balance
 
 E = 4
 CONFIG = ModelConfig(depths=(1,), num_heads=(1,), embed_dim=4, window_size=2, image_size=8,
@@ -41,15 +41,16 @@ def sums_of(optical: list[float], sar: list[float]) -> dict[str, torch.Tensor]:
 
 def test_the_collaborative_router_is_balanced_over_the_whole_batch():
     """Optical takes experts 0 and 1, SAR 2 and 3: each specialized router has 4 * 2 / 4 = 2, the
-    collaborative one, over both, 1: the mean is 5 / 3.
+    collaborative one, over both, 1: the sum is 5.
     """
-    sums = sums_of([8.0, 8, 0, 0], [0.0, 0, 8, 8])
-    assert mean_balance(sums).item() == pytest.approx(5 / 3)
+    total, routers = total_balance(sums_of([8.0, 8, 0, 0], [0.0, 0, 8, 8]))
+    assert (total.item(), routers.item()) == (pytest.approx(5), 3)
 
 
-def test_routers_without_tokens_are_left_out_of_the_mean():
+def test_routers_without_tokens_are_left_out():
     """No SAR: a specialized router at 2 and a collaborative one at 2."""
-    assert mean_balance(sums_of([8.0, 8, 0, 0], [0.0] * 4)).item() == 2
+    total, routers = total_balance(sums_of([8.0, 8, 0, 0], [0.0] * 4))
+    assert (total.item(), routers.item()) == (4, 2)
 
 
 def test_the_gradient_pushes_towards_what_is_chosen_less():
@@ -68,4 +69,4 @@ def test_routing_shares_and_dead_experts():
 
 def test_a_dense_model_has_no_balance():
     dense = ModelConfig(specialized_experts=0, collaborative_experts=0)
-    assert mean_balance(stack_loads([], dense, torch.zeros(()))) is None
+    assert total_balance(stack_loads([], dense, torch.zeros(()))) is None

@@ -127,14 +127,16 @@ def test_a_modality_that_is_absent_has_no_part_in_the_mean():
     assert math.isnan(terms["reconstruction/sar_amplitude"].item())
 
 
-def test_the_balance_loss_is_weighted_and_added():
+def test_the_balance_loss_of_each_router_is_weighted_and_added():
+    """Optical alone uses two routers a block: its own and the collaborative one."""
     objective = make_objective(balance_weight=0.5)
     generator = torch.Generator().manual_seed(0)
     terms = terms_of(
         objective, [make_batch("optical", torch.randn(2, 3, 64, 64, generator=generator))]
     )
     assert 1 <= terms["balance"].item() <= 4
-    expected = terms["reconstruction"] + 0.5 * terms["balance"]
+    routers = 2 * len(objective.model.blocks())
+    expected = terms["reconstruction"] + 0.5 * routers * terms["balance"]
     torch.testing.assert_close(terms["loss"], expected)
 
 

@@ -67,8 +67,11 @@ def balance_loss(probability: Tensor, chosen: Tensor) -> Tensor:
     return chosen.shape[-1] * (chosen / tokens * (probability / tokens)).sum(-1)
 
 
-def mean_balance(sums: Mapping[str, Tensor]) -> Tensor | None:
-    """Mean of `balance_loss` over all routers that had tokens.
+def total_balance(sums: Mapping[str, Tensor]) -> tuple[Tensor, Tensor] | None:
+    """Sum of `balance_loss` over all routers that had tokens, and how many these are.
+
+    The sum, not the mean, so that the push on one router does not depend on how deep the model is
+    (as in Switch Transformer).
 
     A modality's specialized router is balanced over its own tokens; the collaborative router of a
     block over the tokens of all modalities together, so that modalities may prefer different
@@ -78,7 +81,7 @@ def mean_balance(sums: Mapping[str, Tensor]) -> Tensor | None:
         sums: As `stack_loads` makes them.
 
     Returns:
-        A scalar, or None for a model without routers.
+        Two scalars, or None for a model without routers.
     """
     losses, used = [], []
     for branch in BRANCHES:
@@ -91,7 +94,7 @@ def mean_balance(sums: Mapping[str, Tensor]) -> Tensor | None:
         used.append((chosen.sum(-1) > 0).flatten())
     if not losses:
         return None
-    return torch.cat(losses).sum() / torch.cat(used).sum().clamp(min=1)
+    return torch.cat(losses).sum(), torch.cat(used).sum()
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from ringmoe.archive import Batch
 from ringmoe.errors import ConfigError
 from ringmoe.models import RingMoE, RouterLoad
 from ringmoe.observation import Observation
-from ringmoe.pretraining.balance import mean_balance, stack_loads
+from ringmoe.pretraining.balance import stack_loads, total_balance
 from ringmoe.pretraining.decoders import LinearDecoder
 from ringmoe.pretraining.masks import draw_masks, enlarge
 from ringmoe.pretraining.targets import Pixels, Target, make_target
@@ -43,7 +43,7 @@ class MaskedModelling(Objective):
     """Backbone, mask token and one linear decoder a modality.
 
     The loss is the mean over modalities of each one's mean pixel error, over the pixels that are
-    hidden and hold data, plus `balance_weight` times the mean balance loss of the routers.
+    hidden and hold data, plus `balance_weight` times the balance loss of each router.
 
     Args:
         model: The backbone.
@@ -169,7 +169,7 @@ class MaskedModelling(Objective):
         }
 
     def loss(self, sums: Mapping[str, Tensor], counts: Mapping[str, Tensor]) -> Terms:
-        """Mean pixel error by modality, their mean, the balance loss, and their weighted sum.
+        """Mean pixel error by modality, their mean, the routers' mean balance loss, the whole loss.
 
         A modality without a counted pixel in the step has no error: its term is NaN, which logs
         leave out, and it has no part in the mean.
@@ -181,11 +181,12 @@ class MaskedModelling(Objective):
         logged = torch.where(pixels > 0, errors.detach(), torch.nan)
         for modality, error in zip(self.modalities, logged.unbind(), strict=True):
             terms[f"reconstruction/{modality}"] = error
-        balance = mean_balance(sums)
-        if balance is not None:
+        found = total_balance(sums)
+        if found is not None:
             # Not additive over micro-batches: each has its own, weighted by its images.
-            terms["balance"] = balance * (sums["images"] / counts["images"].clamp(min=1))
-            terms["loss"] = reconstruction + self.balance_weight * terms["balance"]
+            balance, routers = found[0] * (sums["images"] / counts["images"].clamp(min=1)), found[1]
+            terms["balance"] = balance.detach() / routers.clamp(min=1)
+            terms["loss"] = reconstruction + self.balance_weight * balance
         return terms
 
     def provenance(self, data: Sequence[Batch]) -> list[dict[str, Any]]:

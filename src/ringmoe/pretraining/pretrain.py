@@ -51,7 +51,7 @@ class PretrainConfig(TrainingConfig):
         mask_ratio: Share of an image's mask units that is hidden.
         mask_unit: Edge of a mask unit in pixels.
         targets: Modality to target; those not named take their default.
-        balance_weight: Weight of the routers' load-balance loss.
+        balance_weight: Weight of each router's load-balance loss.
     """
 
     archive: Path
