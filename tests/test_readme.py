@@ -62,7 +62,7 @@ def test_every_flag_given_to_a_verb_in_a_page_exists(page, capsys):
 
 def test_the_pages_name_files_that_exist():
     for page in PAGES:
-        prose = re.sub(r"```.*?```|`[^`\n]+`", "", page.read_text(), flags=re.S)
+        prose = re.sub(r"(?s)```.*?```|`[^`\n]+`|\n    [^\n]*", "", page.read_text())
         links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", prose)
         assert [link for link in links if not (page.parent / link).exists()] == [], page
 
