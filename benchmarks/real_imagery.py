@@ -209,7 +209,7 @@ def run_cells(settings: Settings, variants: list[str], seeds: list[int], results
                 path = results / settings.stage / variant / f"seed{seed}-{probe}.json"
                 depends = subject.settings_of(probe)
                 if path.exists():
-                    if json.loads(path.read_text())["settings"] != depends:
+                    if json.loads(path.read_text()).get("settings") != depends:
                         raise ConfigError(f"{path}: of other settings; choose another --results")
                     continue
                 logger.info("%s, seed %d: %s", variant, seed, probe)
