@@ -179,7 +179,7 @@ def _probe(model: RingMoE, scenes: Sequence[SceneFiles], fit: int) -> dict[str, 
             (torch.cat([x for x, _ in part]), torch.cat([y for _, y in part]))
             for part in (samples[:fit], samples[fit:])
         )
-        last = torch.arange(fit).repeat_interleave(PROBE_PIXELS) == fit - 1
+        last = torch.arange(fit).repeat_interleave(PROBE_PIXELS) >= fit - fit // 4
         result = linear_probe(train_x, train_y, test_x, test_y, l2_grid=L2_GRID, validation=last)
         accuracies[modality] = result.accuracy
     return accuracies

@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 SCENE_SIZE = 288  # three crops of 96 px; 72 tokens, which the windows of nano divide
 TILE_SIZE = 144
 CROP_SIZE = 96
-PROBE_SCENES = (6, 4)  # to fit the probes on, to test them on; never pre-trained on
+PROBE_SCENES = (8, 8)  # to fit the probes on, to test them on: every kind of scene in both
+PROBE_SIZE = 192
 STAGES = 5
 
 
 def demo(
-    *, out: Path = Path("runs/demo"), scenes: int = 24, steps: int = 200, seed: int = 0
+    *, out: Path = Path("runs/demo"), scenes: int = 24, steps: int = 180, seed: int = 0
 ) -> None:
     """Simulate, pre-train, look: four kinds of satellite image, one model, one page.
 
@@ -45,8 +46,8 @@ def demo(
 
     started = time.perf_counter()
     with _stage(1, f"Simulating {scenes + sum(PROBE_SCENES)} scenes"):
-        _simulate(out / "scenes", scenes, seed)
-        _simulate(out / "probe-scenes", sum(PROBE_SCENES), seed + 1)
+        _simulate(out / "scenes", scenes, SCENE_SIZE, seed)
+        _simulate(out / "probe-scenes", sum(PROBE_SCENES), PROBE_SIZE, seed + 1)
     with _stage(2, "Cutting them to an archive of tiles"):
         archive = _ingest(out / "scenes", out / "archive", seed)
     config = _config(out, steps, seed)
@@ -90,7 +91,7 @@ def _config(out: Path, steps: int, seed: int) -> PretrainConfig:
     )
 
 
-def _simulate(folder: Path, scenes: int, seed: int) -> None:
+def _simulate(folder: Path, scenes: int, size: int, seed: int) -> None:
     from rich.progress import track
 
     from ringmoe.simulation import write_simulation
@@ -99,7 +100,7 @@ def _simulate(folder: Path, scenes: int, seed: int) -> None:
         write_simulation(
             folder,
             scenes,
-            SCENE_SIZE,
+            size,
             seed,
             progress=lambda numbers: track(numbers, "      scenes", total=scenes, transient=True),
             workers=os.cpu_count() or 1,
