@@ -73,6 +73,8 @@ def _run(verb: str, words: Sequence[str], debug: bool) -> None:
     else:
         logging.basicConfig(format="%(message)s", stream=sys.stderr)
         logging.getLogger("ringmoe").setLevel(logging.DEBUG if debug else logging.INFO)
+        # GDAL grumbles at every odd tag of files that it reads well: a line a file, unasked.
+        logging.getLogger("rasterio").setLevel(logging.DEBUG if debug else logging.ERROR)
         function = getattr(importlib.import_module(f"ringmoe.cli.{verb}"), verb)
         from ringmoe.cli.parser import call  # here, because jsonargparse takes 0.15 s to import
 

@@ -16,7 +16,7 @@ from ringmoe.errors import CheckpointError
 from ringmoe.models import load_model
 from ringmoe.pretraining.balance import Routing, routing_of
 from ringmoe.pretraining.objective import MaskedModelling
-from ringmoe.pretraining.pretrain import HEADS_FILE, PretrainConfig
+from ringmoe.pretraining.pretrain import HEADS_FILE, PretrainConfig, objective_around
 from ringmoe.training import RunFolder, load_weights
 
 EVALUATION_SEED = 20_250_404  # fixes crops and masks, whatever the training's seed was
@@ -76,14 +76,7 @@ def load_objective(run_dir: Path | str, device: torch.device | str = "cpu") -> M
     run = RunFolder(run_dir)
     config = PretrainConfig.from_run(run)
     model = load_model(run.model_path)
-    objective = MaskedModelling(
-        model,
-        targets=config.targets,
-        mask_ratio=config.mask_ratio,
-        mask_unit=config.mask_unit,
-        balance_weight=config.balance_weight,
-        seed=config.seed,
-    )
+    objective = objective_around(model, config)
     path = run.path / HEADS_FILE
     try:
         heads = load_file(path)

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from ringmoe.archive import Archive, TileLoader
 from ringmoe.errors import ConfigError
 from ringmoe.files import replacing
-from ringmoe.models import PRESETS, create_model, save_model
+from ringmoe.models import PRESETS, RingMoE, create_model, save_model
 from ringmoe.models.config import preset
 from ringmoe.pretraining.masks import masked_units
 from ringmoe.pretraining.objective import MaskedModelling
@@ -121,6 +121,11 @@ class RunResult:
 def make_objective(config: PretrainConfig, modalities: tuple[str, ...]) -> MaskedModelling:
     """The objective with first weights: a function of the configuration alone."""
     model = create_model(config.model, modalities=modalities, seed=config.seed, **config.overrides)
+    return objective_around(model, config)
+
+
+def objective_around(model: RingMoE, config: PretrainConfig) -> MaskedModelling:
+    """A backbone with the masks, targets and fresh decoders of a configuration."""
     return MaskedModelling(
         model,
         targets=config.targets,
