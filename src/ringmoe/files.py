@@ -33,12 +33,12 @@ def replacing(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
         for part in (*(partial.rglob("*") if partial.is_dir() else ()), partial):
-            _sync(part)
+            sync(part)
         if path.is_dir():
             _replace_folder(partial, path)
         else:
             os.replace(partial, path)
-        _sync(path.parent)
+        sync(path.parent)
     except OSError as error:
         if isinstance(error, RingmoeError):  # it already says what went wrong
             raise
@@ -56,7 +56,7 @@ def _replace_folder(partial: Path, path: Path) -> None:
     _remove(old)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Make sure that a file, or a folder's list of names, is on disk."""
     handle = os.open(path, os.O_RDONLY)
     try:

@@ -17,6 +17,7 @@ from typing import IO
 import numpy as np
 
 from ringmoe.errors import ShardError, WriteError
+from ringmoe.files import sync
 
 SHARD_BYTES = 256 * 2**20
 _ALIGNMENT = 64
@@ -75,15 +76,6 @@ def open_shard(path: Path, record: np.dtype, tiles: int, first_tile: int) -> np.
             "lost: restore the shard from a copy, or ingest again into a new folder"
         )
     return np.asarray(np.memmap(path, record, mode="r", shape=(tiles,)))
-
-
-def sync_folder(folder: Path) -> None:
-    """Make sure that the names in a folder are on disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 class ShardWriter:
@@ -149,7 +141,7 @@ class ShardWriter:
         try:
             if partial.exists():
                 os.replace(partial, shard_path(self.folder, number))
-                sync_folder(self.folder)
+                sync(self.folder)
         except OSError as error:
             raise self._cannot_write(error) from error
 

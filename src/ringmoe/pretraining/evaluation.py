@@ -15,6 +15,7 @@ from ringmoe.archive import Archive, Batch, TileLoader
 from ringmoe.errors import CheckpointError
 from ringmoe.models import load_model
 from ringmoe.pretraining.balance import Routing, routing_of
+from ringmoe.pretraining.masks import enlarge
 from ringmoe.pretraining.objective import MaskedModelling
 from ringmoe.pretraining.pretrain import HEADS_FILE, PretrainConfig, objective_around
 from ringmoe.training import RunFolder, load_weights
@@ -196,8 +197,7 @@ def reconstruct(model: MaskedModelling | Path | str, batch: Batch) -> Reconstruc
     observation = masked.observation
     target = objective.targets[observation.modality]
     rows = target.rows(observation.channel_names)
-    factor = objective.model.config.patch_size
-    hidden = masked.mask.repeat_interleave(factor, 1).repeat_interleave(factor, 2)
+    hidden = enlarge(masked.mask, objective.model.config.patch_size)
     return Reconstruction(
         modality=observation.modality,
         input=observation.images.float().cpu().numpy(),

@@ -13,8 +13,8 @@ _PAD = 256 * 2**20
 def keep_freed_memory() -> bool:
     """Stop the C allocator from giving large blocks back to the system when they are freed.
 
-    By default each activation of a step is mapped anew, page by page, and unmapped: on a CPU that
-    costs about a third of the step (`docs/pretraining.md`). The same as starting the process with
+    By default each activation of a step is mapped anew, page by page, and unmapped: nano took
+    600,000 page faults in four steps of 64 images, and 6,000 without. The same as starting it with
     `MALLOC_MMAP_THRESHOLD_`, `MALLOC_TRIM_THRESHOLD_` and `MALLOC_TOP_PAD_` set. Memory that was
     used once stays with the process.
 
