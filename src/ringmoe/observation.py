@@ -25,7 +25,8 @@ class Observation:
             (`ringmoe.sensors.normalise`), complex data split into I and Q channels.
         modality: One of `ringmoe.sensors.MODALITIES`.
         channels: One entry per channel of `images`, in order: a name of the modality's
-            vocabulary or a `Channel`.
+            vocabulary or a `Channel`. One whose key is not in the vocabulary must say what it
+            measures, by wavelength or polarisation; only spectral stems can serve it.
         valid: `(B, 1, H, W)` bool, false where there are no data (nodata, padding); None if all
             pixels hold data.
         gsd: Ground sampling distance in metres, if known.
@@ -34,7 +35,8 @@ class Observation:
         ConfigError: `modality` is not one of the four.
         DtypeError: `images` are not floating, or `valid` is not bool.
         ShapeError: The axes of `images` or `valid` do not agree with each other or `channels`.
-        UnknownChannelError: A channel is not in the modality's vocabulary, or is named twice.
+        UnknownChannelError: A channel is neither in the modality's vocabulary nor described, or
+            is named twice.
     """
 
     images: Tensor
@@ -67,7 +69,11 @@ class Observation:
                 f"Observation has {self.images.shape[1]} image channels but names {len(names)} "
                 f"({', '.join(names)}): name every channel once, in order"
             )
-        unknown = [name for name in names if name not in vocabulary]
+        unknown = [
+            name
+            for name, channel in zip(names, self.channels, strict=True)
+            if name not in vocabulary and (isinstance(channel, str) or not channel.is_described)
+        ]
         if unknown:
             raise UnknownChannelError(
                 f"modality {self.modality} has no channel {', '.join(unknown)}: expected names of "
@@ -96,7 +102,7 @@ class Observation:
 
     @property
     def channel_names(self) -> tuple[str, ...]:
-        """Names in the modality's vocabulary, one per channel."""
+        """Names in the modality's vocabulary, or keys of other channels, one per channel."""
         return tuple(c if isinstance(c, str) else c.key for c in self.channels)
 
     @property

@@ -7,14 +7,14 @@ from timm.layers import PatchEmbed
 from torch import nn
 
 from ringmoe.errors import UnknownChannelError
-from ringmoe.models.stem import Stem
+from ringmoe.models.stem import NamedStem
 from ringmoe.sensors import MODALITIES
 
 BANDS = MODALITIES["multispectral"].vocabulary
 
 
-def make_stem(modality: str = "multispectral", width: int = 16) -> Stem:
-    stem = Stem(modality, width, patch_size=4).double()
+def make_stem(modality: str = "multispectral", width: int = 16) -> NamedStem:
+    stem = NamedStem(modality, width, patch_size=4).double()
     randomise(stem)
     return stem
 
@@ -64,7 +64,7 @@ def test_the_expected_magnitude_is_kept_with_any_number_of_channels(modality):
     root) the same. Over 4096 outputs of 16 n entries, the mean of |k|^2 has a relative standard
     error of sqrt(2 / (4096 * 16)) = 0.6 % or less: 3 % is five of them.
     """
-    stem = Stem(modality, 4096, patch_size=4)
+    stem = NamedStem(modality, 4096, patch_size=4)
     stem.reset_parameters(torch.Generator().manual_seed(0))
     stem.requires_grad_(False)
     vocabulary = MODALITIES[modality].vocabulary
@@ -78,7 +78,7 @@ def test_the_expected_magnitude_is_kept_with_any_number_of_channels(modality):
 
 def test_output_variance_of_noise_is_that_of_all_channels():
     """The same, measured on images: white noise of 3 bands and of 13, before the norm."""
-    stem = Stem("multispectral", 256, patch_size=4)
+    stem = NamedStem("multispectral", 256, patch_size=4)
     stem.reset_parameters(torch.Generator().manual_seed(0))
     stem.norm = nn.Identity()
     generator = torch.Generator().manual_seed(1)
@@ -110,4 +110,4 @@ def test_a_repeated_channel_is_refused():
 
 def test_no_channel_is_refused():
     with pytest.raises(UnknownChannelError, match="at least one"):
-        make_stem("optical").indices(())
+        make_stem("optical").kernel(())

@@ -16,7 +16,8 @@ from ringmoe.models.blocks import Block, Stage, TokenLayout, over_grids
 from ringmoe.models.config import ModelConfig, preset
 from ringmoe.models.experts import Experts
 from ringmoe.models.router import Router, RouterLoad, Routing
-from ringmoe.models.stem import Stem
+from ringmoe.models.spectral_stem import SpectralStem
+from ringmoe.models.stem import NamedStem, Stem
 from ringmoe.models.view import View
 from ringmoe.observation import Observation
 from ringmoe.sensors import Channel
@@ -50,9 +51,10 @@ class RingMoE(nn.Module):
         super().__init__()
         self.config = config
         self.grad_checkpointing = False
+        stem = NamedStem if config.stem == "named" else SpectralStem
         with torch.device("meta"):  # torch's own initialisation would be drawn and thrown away
             self.stems = nn.ModuleDict(
-                {m: Stem(m, config.embed_dim, config.patch_size) for m in config.modalities}
+                {m: stem(m, config.embed_dim, config.patch_size) for m in config.modalities}
             )
             self.stages = nn.ModuleList(Stage(config, index) for index in range(len(config.depths)))
         device = torch.get_default_device()
@@ -100,7 +102,8 @@ class RingMoE(nn.Module):
 
         Raises:
             ShapeError: An image's side is not a multiple of the stride.
-            UnknownChannelError: A channel is not the modality's, or is named twice.
+            UnknownChannelError: The stem cannot serve a channel: it is not in the vocabulary (of a
+                named stem) or not described (to a spectral one).
             ConfigError: The model has no stem for a modality.
         """
         tokens, layout = self._embed(observations, None, None)
@@ -146,7 +149,8 @@ class RingMoE(nn.Module):
         tokens, grids = [], []
         for observation, mask in zip(observations, masks, strict=True):
             self._check_size(observation)
-            out = self._stem(observation.modality)(observation.images, observation.channel_names)
+            stem = self.stem(observation.modality)
+            out = stem(observation.images, observation.channels, observation.gsd)
             if mask is not None:
                 if mask_token is None:
                     raise ConfigError("masks need a mask_token to put in the hidden places")
@@ -182,7 +186,12 @@ class RingMoE(nn.Module):
         loads = _loads_by_modality(routings, self.config.modalities) if collect else []
         return Encoding([tuple(out) for out in maps], loads)
 
-    def _stem(self, modality: str) -> Stem:
+    def stem(self, modality: str) -> Stem:
+        """The stem of a modality.
+
+        Raises:
+            ConfigError: The model has none for it.
+        """
         if modality not in self.stems:
             raise ConfigError(
                 f"the model has no stem for {modality}: it has {', '.join(self.config.modalities)}"
@@ -200,20 +209,25 @@ class RingMoE(nn.Module):
                 "Observation.valid"
             )
 
-    def view(self, modality: str, channels: Sequence[str | Channel] | None = None) -> View:
+    def view(
+        self,
+        modality: str,
+        channels: Sequence[str | Channel] | None = None,
+        gsd: float | None = None,
+    ) -> View:
         """An `nn.Module` for one sensor: tensor `(B, C, H, W)` in, four maps out.
 
         Args:
             modality: One of the model's.
             channels: What the tensor's channels are; None for the modality's whole vocabulary.
+            gsd: Ground sampling distance in metres, if known; a spectral stem reads it.
 
         Raises:
             ConfigError: The model has no stem for the modality.
-            UnknownChannelError: A channel is not the modality's, or is named twice.
+            UnknownChannelError: The stem cannot serve a channel.
         """
-        return View(
-            self, modality, self._stem(modality).vocabulary if channels is None else channels
-        )
+        stem = self.stem(modality)
+        return View(self, modality, stem.vocabulary if channels is None else channels, gsd)
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Whether blocks forget their activations and compute them again going backward."""

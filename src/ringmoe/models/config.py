@@ -12,6 +12,7 @@ from ringmoe.errors import ConfigError
 from ringmoe.sensors import MODALITIES, modality_named
 
 Gate = Literal["softmax", "unit"]
+StemKind = Literal["named", "spectral"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,9 @@ class ModelConfig:
             router learns from the task. "unit": by 1, as in the authors' release.
         residual_scale: Initial scale of the norms that end each residual branch, 0 to 1. Swin V2
             starts at 0; in short runs starting at 1 learns about twice as fast.
+        stem: "named": weights for each channel name of the vocabularies. "spectral": kernels
+            computed from wavelength and bandwidth, or polarisation and component, and the ground
+            sampling distance, so that channels of other sensors work too.
 
     Raises:
         ConfigError: A value is not allowed, or two do not agree.
@@ -52,6 +56,7 @@ class ModelConfig:
     shared_expert: bool = True
     gate: Gate = "softmax"
     residual_scale: float = 1.0
+    stem: StemKind = "named"
 
     def __post_init__(self) -> None:
         for name in ("depths", "num_heads", "modalities"):  # JSON and YAML give lists
@@ -145,6 +150,8 @@ def _check(config: ModelConfig) -> None:
         raise ConfigError(f"gate must be 'softmax' or 'unit', got {config.gate!r}")
     if not 0 <= config.residual_scale <= 1:
         raise ConfigError(f"residual_scale must be in 0 to 1, got {config.residual_scale}")
+    if config.stem not in ("named", "spectral"):
+        raise ConfigError(f"stem must be 'named' or 'spectral', got {config.stem!r}")
 
 
 PRESETS: dict[str, ModelConfig] = {

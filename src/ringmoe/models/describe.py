@@ -26,8 +26,9 @@ def describe(config: ModelConfig) -> dict[str, Any]:
     Returns:
         Plain values, ready for JSON:
 
-        - `image_size`, `modalities`, `channels` (vocabulary of each modality's stem), `widths`,
-          `depths`, `strides`, `experts_per_block` (specialized, collaborative, shared);
+        - `image_size`, `modalities`, `stem` (its kind), `channels` (vocabulary of each
+          modality's stem), `widths`, `depths`, `strides`, `experts_per_block` (specialized,
+          collaborative, shared);
         - `parameters`: `total`; `active`, those that one token of the first modality passes; per
           modality, `sub_models`: what is left when the others' experts, routers and stems are
           gone; `expert_pruned`: the first of these with one collaborative expert a block;
@@ -35,7 +36,8 @@ def describe(config: ModelConfig) -> dict[str, Any]:
         - `flops_per_image`: `total` of a forward pass of one image at the native size, with all
           channels of the first modality, a multiplication and an addition counted as two;
           `dense` of the same with one expert; `parts` of the total. Only matrix products count;
-          the position bias, which does not grow with the batch, does not;
+          the position bias and a spectral stem's kernels, which do not grow with the batch, do
+          not;
         - `memory_bytes`: of weights in `float32` and `bfloat16`, and of `adamw` training (16
           bytes a parameter, without activations).
     """
@@ -50,6 +52,7 @@ def describe(config: ModelConfig) -> dict[str, Any]:
     return {
         "image_size": config.image_size,
         "modalities": list(config.modalities),
+        "stem": config.stem,
         "channels": {m: list(modality_named(m).vocabulary) for m in config.modalities},
         "widths": list(config.widths),
         "depths": list(config.depths),
@@ -140,9 +143,10 @@ def _flops(model: RingMoE) -> dict[str, int]:
     """Of one image at the native size, by part."""
     config = model.config
     side = config.image_size // config.patch_size
-    stem = next(iter(model.stems.parameters()))  # the first modality's kernel
+    channels = len(modality_named(config.modalities[0]).vocabulary)
+    kernel = config.embed_dim * channels * config.patch_size**2
     flops = {
-        "stem": 2 * side**2 * stem.numel(),
+        "stem": 2 * side**2 * kernel,
         "merging": 0,
         "attention": 0,
         "routers": 0,

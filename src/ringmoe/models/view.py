@@ -23,21 +23,28 @@ class View(nn.Module):
         model: The backbone.
         modality: Which of its modalities.
         channels: What the tensor's channels are, in order.
+        gsd: Ground sampling distance in metres, if known; a spectral stem reads it.
 
     Raises:
-        UnknownChannelError: A channel is not the modality's, or is named twice.
+        UnknownChannelError: The stem cannot serve a channel.
 
     Attributes:
         out_channels: Channels of each map.
         feature_info: Per map `num_chs` and `reduction`, as timm's backbones tell.
     """
 
-    def __init__(self, model: RingMoE, modality: str, channels: Sequence[str | Channel]) -> None:
+    def __init__(
+        self,
+        model: RingMoE,
+        modality: str,
+        channels: Sequence[str | Channel],
+        gsd: float | None = None,
+    ) -> None:
         super().__init__()
         self.model = model
         self.modality = modality
-        self.channels = tuple(c if isinstance(c, str) else c.key for c in channels)
-        model.stems[modality].indices(self.channels)  # type: ignore[operator]
+        self.gsd = gsd
+        self.channels = model.stem(modality).resolve(channels)
         config = model.config
         self.out_channels = list(config.widths)
         self.feature_info = [
@@ -49,7 +56,7 @@ class View(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Maps `(B, C_i, H / s_i, W / s_i)` at strides 4, 8, 16, 32."""
-        return self.model([Observation(x, self.modality, self.channels)])[0]
+        return self.model([Observation(x, self.modality, self.channels, gsd=self.gsd)])[0]
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Whether blocks forget their activations and compute them again going backward."""

@@ -32,7 +32,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ringmoe.errors import ConfigError
+from ringmoe.errors import ConfigError, UnknownChannelError
 from ringmoe.sensors import Channel, modality_named
 
 LOG_POWER_FLOOR = 1e-3  # of P / P0
@@ -156,9 +156,21 @@ class Target:
     error: PixelError = absolute_error
 
     def rows(self, names: Sequence[str]) -> list[int]:
-        """The decoder outputs that an observation with these channels has a target for."""
+        """The decoder outputs that an observation with these channels has a target for.
+
+        Raises:
+            UnknownChannelError: The decoder has no output for a channel: it has one for each name
+                of the vocabulary, whatever else a spectral stem can read.
+        """
         if self.channels == ("power",):
             return [0]
+        unknown = [name for name in names if name not in self.channels]
+        if unknown:
+            raise UnknownChannelError(
+                f"no {self.name} target for channel {', '.join(unknown)}: decoders reconstruct "
+                f"{', '.join(self.channels)}; pre-train on these, or give the channel the key of "
+                "the one nearest to it"
+            )
         return [self.channels.index(name) for name in names]
 
 

@@ -62,6 +62,12 @@ class Channel:
         """Whether a value of this channel is a complex number."""
         return self.unit == "complex_amplitude" and self.component is None
 
+    @property
+    def is_described(self) -> bool:
+        """Whether it says what enters a stem: wavelength, or polarisation (I and Q being split)."""
+        known = self.wavelength_nm is not None or self.polarisation is not None
+        return known and not self.is_complex
+
     def split(self) -> tuple[Channel, ...]:
         """What enters a stem: I and Q of a complex channel, otherwise the channel itself."""
         if not self.is_complex:
