@@ -9,7 +9,7 @@ from tests.models.samples import SMALL, difference, observe, small_model
 
 import ringmoe
 from ringmoe.errors import CheckpointError, ConfigError, WriteError
-from ringmoe.models import checkpoint, load_model, read_config, save_model
+from ringmoe.models import load_model, read_config, save_model, shards
 
 FILES = ["config.json", "model-card.md", "model.safetensors"]
 
@@ -77,7 +77,7 @@ def test_a_full_disk_leaves_the_old_checkpoint_whole(saved, monkeypatch):
     def out_of_space(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, "save_file", out_of_space)
+    monkeypatch.setattr(shards, "save_file", out_of_space)
     with pytest.raises(WriteError, match="disk is full"):
         save_model(small_model(seed=1), saved)
     monkeypatch.undo()
@@ -141,7 +141,7 @@ class TestRefusals:
 
     def test_integers_for_weights(self, saved):
         self.change(saved, **{"stems.optical.bias": torch.zeros(8, dtype=torch.int64)})
-        self.refused(saved, "stems.optical.bias", "int64", "floating")
+        self.refused(saved, "stems.optical.bias", "I64", "floating")
 
     @pytest.mark.parametrize("keep", [0, 7, 1000, -100])
     def test_file_cut_short(self, saved, keep):

@@ -1,22 +1,29 @@
 """Stems, window attention, routers, experts and the backbone; presets, saving and loading."""
 
 from ringmoe.models.backbone import Encoding, RingMoE, create_model
-from ringmoe.models.checkpoint import load_model, read_config, save_model
+from ringmoe.models.card import default_card
+from ringmoe.models.checkpoint import load_model, save_model
 from ringmoe.models.config import PRESETS, ModelConfig
 from ringmoe.models.describe import describe
+from ringmoe.models.folder import read_config
+from ringmoe.models.plan import LoadPlan, TensorRead, plan_load
 from ringmoe.models.router import RouterLoad
 from ringmoe.models.view import View
 
 __all__ = [
     "PRESETS",
     "Encoding",
+    "LoadPlan",
     "ModelConfig",
     "RingMoE",
     "RouterLoad",
+    "TensorRead",
     "View",
     "create_model",
+    "default_card",
     "describe",
     "load_model",
+    "plan_load",
     "read_config",
     "save_model",
 ]

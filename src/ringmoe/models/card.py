@@ -6,9 +6,10 @@ from ringmoe.models.config import ModelConfig
 from ringmoe.models.describe import describe
 
 _CARD = """---
+license: {license}
 library_name: ringmoe
 pipeline_tag: image-feature-extraction
-tags: [remote-sensing, earth-observation, mixture-of-experts]
+tags: [remote-sensing, earth-observation, mixture-of-experts{modality_tags}]
 ---
 
 # A RingMoE backbone
@@ -33,12 +34,36 @@ observation = ringmoe.Observation(images, "{modality}", ({channels}))
 
 Images are normalised by their sensor (`ringmoe.sensors.normalise`) before they enter.
 
-Training data, licence and evaluation: not stated by whoever saved this checkpoint.
+## Licence, training data, evaluation
+
+Licence: {license}, which is that of the code unless whoever made these weights says otherwise, here
+and in the first lines.
+
+Training data: {training_data}
+
+Evaluation: {evaluation}
 """
+_UNKNOWN = "not stated by whoever saved this checkpoint."
 
 
-def default_card(config: ModelConfig) -> str:
-    """Markdown that states what can be read off the shape, and that nothing else is known."""
+def default_card(
+    config: ModelConfig,
+    *,
+    license: str = "apache-2.0",
+    training_data: str = _UNKNOWN,
+    evaluation: str = _UNKNOWN,
+) -> str:
+    """Markdown that states what can be read off the shape, and that nothing else is known.
+
+    Args:
+        config: The shape.
+        license: The weights' licence, as the Hugging Face hub spells it.
+        training_data: What the model was trained on.
+        evaluation: How well it does what.
+
+    Returns:
+        The card: metadata for the hub in YAML, then text.
+    """
     facts = describe(config)
     parameters, experts = facts["parameters"], facts["experts_per_block"]
     rows = [
@@ -59,4 +84,8 @@ def default_card(config: ModelConfig) -> str:
         shared=experts["shared"],
         modality=first,
         channels=", ".join(f'"{name}"' for name in facts["channels"][first]),
+        modality_tags="".join(f", {name.replace('_', '-')}" for name in config.modalities),
+        license=license,
+        training_data=training_data,
+        evaluation=evaluation,
     )

@@ -1,0 +1,228 @@
+"""Which bytes of a checkpoint a model needs, found without reading them; and reading them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import FileIO
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ringmoe.errors import CheckpointError, ConfigError
+from ringmoe.models.backbone import RingMoE
+from ringmoe.models.config import ModelConfig
+from ringmoe.models.folder import CONFIG, read_config
+from ringmoe.models.shards import FLOATING, INDEX, StoredTensor, stored_tensors
+
+ByteRange = tuple[int, int]  # first byte, and the one after the last
+
+STACKED = (".ffn.experts.", ".ffn.router.")  # tensors whose rows belong to modalities
+CHUNK_BYTES = 16 * 2**20  # what is read at once where it has to be converted or moved
+
+
+@dataclass(frozen=True)
+class TensorRead:
+    """What is to be read of one tensor.
+
+    Attributes:
+        name: The tensor.
+        file: Which file it is in.
+        dtype: Its type there.
+        shape: Its shape in the model that is loaded; of a stack fewer rows than in the file.
+        rows: Of a stack, which rows in which order; None: all of the tensor.
+        ranges: Where they lie in the file, in the same order.
+    """
+
+    name: str
+    file: Path
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+    rows: tuple[range, ...] | None
+    ranges: tuple[ByteRange, ...]
+
+    @property
+    def bytes(self) -> int:
+        """How many bytes are read."""
+        return sum(stop - start for start, stop in self.ranges)
+
+
+@dataclass(frozen=True)
+class LoadPlan:
+    """What `load_model` reads.
+
+    Attributes:
+        folder: The checkpoint.
+        config: The shape of the model that is loaded.
+        reads: One for each of its tensors, in the order of its state.
+        stored_bytes: Bytes of all tensors in the checkpoint, needed or not.
+    """
+
+    folder: Path
+    config: ModelConfig
+    reads: tuple[TensorRead, ...]
+    stored_bytes: int
+
+    @property
+    def bytes(self) -> int:
+        """How many bytes are read, apart from the files' headers."""
+        return sum(read.bytes for read in self.reads)
+
+    @property
+    def parameters(self) -> int:
+        """How many weights the loaded model has."""
+        return sum(math.prod(read.shape) for read in self.reads)
+
+    @property
+    def files(self) -> dict[Path, tuple[ByteRange, ...]]:
+        """The ranges of each file in ascending order, neighbours joined."""
+        found: dict[Path, list[ByteRange]] = {}
+        for read in self.reads:
+            found.setdefault(read.file, []).extend(read.ranges)
+        return {file: _joined(found[file]) for file in sorted(found)}
+
+
+def plan_load(folder: str | Path, modalities: Sequence[str] | None = None) -> LoadPlan:
+    """Which bytes of a checkpoint `load_model` would read, by its configuration and headers.
+
+    Args:
+        folder: The checkpoint.
+        modalities: As for `load_model`.
+
+    Raises:
+        CheckpointError: As for `load_model`; everything it checks is checked here.
+        ConfigError: A modality is not in the checkpoint.
+    """
+    folder = Path(folder)
+    config = read_config(folder)
+    wanted = config.modalities if modalities is None else tuple(modalities)
+    for modality in wanted:
+        if modality not in config.modalities:
+            raise ConfigError(
+                f"{folder} has no modality {modality!r}: it has {', '.join(config.modalities)}"
+            )
+    part = config.replace(modalities=wanted)
+    stored = stored_tensors(folder)
+    _check(stored, _shapes(config), folder)
+    rows = _rows(config, wanted)
+    reads = tuple(_plan(name, shape, stored[name], rows) for name, shape in _shapes(part).items())
+    return LoadPlan(folder, part, reads, sum(t.stop - t.start for t in stored.values()))
+
+
+def read_tensor(read: TensorRead, device: torch.device | str, dtype: torch.dtype | None) -> Tensor:
+    """The planned rows of a tensor, read into the memory where they stay.
+
+    Where type and device are those of the file, nothing else is allocated; else one buffer of
+    `CHUNK_BYTES`.
+
+    Args:
+        read: What to read.
+        device: Where to.
+        dtype: As what; None for the type in the file.
+
+    Raises:
+        CheckpointError: The file cannot be read, or ends too early.
+    """
+    out = torch.empty(read.shape, dtype=dtype or read.dtype, device=device)
+    lengths = [(stop - start) // read.dtype.itemsize for start, stop in read.ranges]
+    try:
+        with read.file.open("rb", buffering=0) as stream:
+            for (start, _), part in zip(read.ranges, out.view(-1).split(lengths), strict=True):
+                stream.seek(start)
+                _fill(part, stream, read.dtype)
+    except OSError as error:
+        raise CheckpointError(f"{read.file} cannot be read ({error}): copy it anew") from None
+    return out
+
+
+def _fill(out: Tensor, stream: FileIO, dtype: torch.dtype) -> None:
+    """Read as many values of a type as `out` has."""
+    if out.device.type == "cpu" and out.dtype == dtype:
+        _read_exactly(out, stream)
+        return
+    size = CHUNK_BYTES // dtype.itemsize
+    buffer = torch.empty(min(size, len(out)), dtype=dtype, device="cpu")
+    for part in out.split(size):
+        values = buffer[: len(part)]
+        _read_exactly(values, stream)
+        part.copy_(values)
+
+
+def _read_exactly(out: Tensor, stream: FileIO) -> None:
+    """Fill a tensor's memory; one system call reads at most 2 GiB."""
+    missing = memoryview(out.view(torch.uint8).numpy())
+    while missing:
+        count = stream.readinto(missing)
+        if not count:
+            raise OSError(f"it ends {len(missing)} bytes too early")
+        missing = missing[count:]
+
+
+def _shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of a model's tensors."""
+    with torch.device("meta"):
+        return {name: tuple(t.shape) for name, t in RingMoE(config).state_dict().items()}
+
+
+def _check(
+    stored: dict[str, StoredTensor], expected: dict[str, tuple[int, ...]], folder: Path
+) -> None:
+    """Raise CheckpointError unless these tensors are there, in these shapes, as floating values."""
+    for words, names in (
+        ("lacks", sorted(set(expected) - set(stored))),
+        ("has unexpected", sorted(set(stored) - set(expected))),
+    ):
+        if names:
+            files = {tensor.file for tensor in stored.values()}
+            whole = files.pop() if len(files) == 1 else folder / INDEX
+            file = stored[names[0]].file if names[0] in stored else whole
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise CheckpointError(
+                f"{file} {words} tensor {names[0]}{more}: it does not fit the {CONFIG} beside it"
+            )
+    for name, shape in expected.items():
+        there = stored[name]
+        if there.shape != shape:
+            raise CheckpointError(
+                f"tensor {name} in {there.file} has shape {there.shape}, expected {shape}: it does "
+                f"not fit the {CONFIG} beside it"
+            )
+        if there.kind not in FLOATING:
+            raise CheckpointError(
+                f"tensor {name} in {there.file} is of type {there.kind}: a floating one is due "
+                f"({', '.join(FLOATING)})"
+            )
+
+
+def _plan(
+    name: str, shape: tuple[int, ...], stored: StoredTensor, rows: tuple[range, ...]
+) -> TensorRead:
+    """What to read of one tensor; of a stack only these rows."""
+    dtype = FLOATING[stored.kind]
+    if not any(part in name for part in STACKED):
+        return TensorRead(name, stored.file, dtype, shape, None, ((stored.start, stored.stop),))
+    row = math.prod(shape[1:]) * dtype.itemsize
+    ranges = [(stored.start + r.start * row, stored.start + r.stop * row) for r in rows]
+    return TensorRead(name, stored.file, dtype, shape, rows, tuple(ranges))
+
+
+def _rows(config: ModelConfig, modalities: Sequence[str]) -> tuple[range, ...]:
+    """Which rows of a stack belong to these modalities, the shared ones last."""
+    each = config.specialized_experts
+    starts = [config.modalities.index(modality) * each for modality in modalities]
+    own = [range(start, start + each) for start in starts]
+    shared = range(len(config.modalities) * each, config.routed_experts)
+    return tuple(rows for rows in (*own, shared) if rows)
+
+
+def _joined(ranges: Sequence[ByteRange]) -> tuple[ByteRange, ...]:
+    """In ascending order, those that touch made one."""
+    joined: list[ByteRange] = []
+    for start, stop in sorted(ranges):
+        if joined and joined[-1][1] == start:
+            joined[-1] = (joined[-1][0], stop)
+        else:
+            joined.append((start, stop))
+    return tuple(joined)
