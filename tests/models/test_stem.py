@@ -7,6 +7,7 @@ from timm.layers import PatchEmbed
 from torch import nn
 
 from ringmoe.errors import UnknownChannelError
+from ringmoe.models import create_model
 from ringmoe.models.stem import NamedStem
 from ringmoe.sensors import MODALITIES
 
@@ -111,3 +112,19 @@ def test_a_repeated_channel_is_refused():
 def test_no_channel_is_refused():
     with pytest.raises(UnknownChannelError, match="at least one"):
         make_stem("optical").kernel(())
+
+
+def test_the_first_stem_is_drawn_first_and_by_the_seed_alone():
+    """The seed's first numbers are the optical kernel, the next its bias: old seeds stay good."""
+    generator = torch.Generator().manual_seed(3)
+    model = create_model("nano", seed=3)
+    for parameter in (model.stems["optical"].weight, model.stems["optical"].bias):
+        drawn = nn.init.trunc_normal_(torch.empty_like(parameter), std=0.02, generator=generator)
+        assert torch.equal(parameter, drawn)
+
+
+def test_the_sampling_distance_plays_no_part():
+    stem = make_stem("optical")
+    images = torch.randn(1, 3, 8, 8, dtype=torch.float64)
+    rgb = ("red", "green", "blue")
+    assert torch.equal(stem(images, rgb, 0.5), stem(images, rgb))
