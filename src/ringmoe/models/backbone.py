@@ -15,6 +15,8 @@ from ringmoe.models.attention import WindowAttention
 from ringmoe.models.blocks import Block, Stage, TokenLayout, over_grids
 from ringmoe.models.config import ModelConfig, preset
 from ringmoe.models.experts import Experts
+from ringmoe.models.initialisation import draw_matrices
+from ringmoe.models.hub import HubCheckpoint
 from ringmoe.models.router import Router, RouterLoad, Routing
 from ringmoe.models.spectral_stem import SpectralStem
 from ringmoe.models.stem import NamedStem, Stem
@@ -36,7 +38,7 @@ class Encoding:
     loads: list[RouterLoad]
 
 
-class RingMoE(nn.Module):
+class RingMoE(nn.Module, HubCheckpoint):
     """The backbone: stems by modality, Swin V2 stages whose FFNs are RMoE layers.
 
     Made with random weights from torch's generator, or `generator`; usually through
@@ -64,14 +66,14 @@ class RingMoE(nn.Module):
 
     @torch.no_grad()
     def init_weights(self, generator: torch.Generator | None = None) -> None:
-        """Draw all weights anew: truncated normal of 0.02, smaller for routers, biases zero.
+        """Draw all weights anew: matrices by their widths, routers small, biases zero.
 
         Args:
             generator: Draws them; None for torch's own.
         """
         for module in self.modules():
             if isinstance(module, nn.Linear):
-                nn.init.trunc_normal_(module.weight, std=0.02, generator=generator)
+                draw_matrices(module.weight, generator)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
             elif isinstance(module, nn.LayerNorm):

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
+
+from ringmoe.models.initialisation import draw_matrices
 
 
 class Experts(nn.Module):
@@ -27,9 +28,9 @@ class Experts(nn.Module):
         self.b2 = nn.Parameter(torch.empty(count, dim))
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """Draw every expert independently: truncated normal of 0.02, zero biases."""
+        """Draw every expert independently; biases are zero."""
         for weight in (self.w1, self.w2):
-            nn.init.trunc_normal_(weight, std=0.02, generator=generator)
+            draw_matrices(weight, generator)
         for bias in (self.b1, self.b2):
             nn.init.zeros_(bias)
 
@@ -60,7 +61,8 @@ def grouped_ffn(
         x, w1, b1, w2, b2 = (tensor.to(dtype) for tensor in (x, w1, b1, w2, b2))
     if x.is_cuda and x.dtype != torch.float64 and hasattr(F, "grouped_mm"):
         return _grouped_mm_ffn(x, offsets, w1, b1, w2, b2)
-    return _LoopFFN.apply(x, offsets.tolist(), w1, b1, w2, b2)
+    keep = torch.is_grad_enabled() and any(t.requires_grad for t in (x, w1, b1, w2, b2))
+    return _loop_ffn(x, offsets, w1, b1, w2, b2, keep)[0]
 
 
 def _grouped_mm_ffn(
@@ -74,59 +76,114 @@ def _grouped_mm_ffn(
     return F.grouped_mm(hidden, w2, offs=ends) + b2.index_select(0, group)
 
 
-class _LoopFFN(torch.autograd.Function):
-    """CPU: group by group, so that hidden activations stay in the cache.
+# CPU: group by group, so that hidden activations stay in the cache. Which rows are a group's is
+# known only when it runs, so torch.compile and torch.export must take the loop whole: it is an
+# operator, and so is its gradient. With plain autograd the gradients of a stack's slices would be
+# copied together once more, which costs as much as the products where an expert has few tokens.
 
-    With plain autograd the gradients of a stack's slices would be copied together once more,
-    which costs as much as the products where an expert has few tokens.
+
+@torch.library.custom_op("ringmoe::grouped_ffn", mutates_args=())
+def _loop_ffn(
+    x: Tensor, offsets: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, keep: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`grouped_ffn`, and the hidden rows before and after GELU, to keep for the gradient.
+
+    Those are `(N, hidden)`; without rows if not to keep.
     """
-
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, ends: list[int], w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor
-    ) -> Tensor:
-        out = torch.empty_like(x)
-        groups = _groups(ends)
-        hidden, active = [], []
-        for group, rows in groups:
-            hidden.append(torch.addmm(b1[group], x[rows], w1[group]))
-            active.append(F.gelu(hidden[-1]))
-            torch.addmm(b2[group], active[-1], w2[group], out=out[rows])
-        ctx.save_for_backward(x, w1, w2, *hidden, *active)
-        ctx.groups = groups
-        return out
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, w1, w2, *saved = ctx.saved_tensors
-        hidden, active = saved[: len(ctx.groups)], saved[len(ctx.groups) :]
-        dx, dw1, dw2 = torch.empty_like(x), torch.empty_like(w1), torch.empty_like(w2)
-        db1, db2 = w1.new_zeros(w1.shape[::2]), w2.new_zeros(w2.shape[::2])
-        learns = ctx.needs_input_grad[2]  # frozen experts only pass the gradient on
-        for (group, rows), h, a in zip(ctx.groups, hidden, active, strict=True):
-            dy = grad[rows]
-            dh = torch.mm(dy, w2[group].t())
-            torch.ops.aten.gelu_backward.grad_input(dh, h, grad_input=dh)
-            torch.mm(dh, w1[group].t(), out=dx[rows])
-            if learns:
-                torch.mm(a.t(), dy, out=dw2[group])
-                torch.mm(x[rows].t(), dh, out=dw1[group])
-                torch.sum(dy, dim=0, out=db2[group])
-                torch.sum(dh, dim=0, out=db1[group])
-        if not learns:
-            return dx, None, None, None, None, None
-        for group in set(range(len(w1))) - {group for group, _ in ctx.groups}:
-            dw1[group].zero_()
-            dw2[group].zero_()
-        return dx, None, dw1, db1, dw2, db2
+    out, hidden, active = _outputs(x, w1, keep)
+    rows = [t.split(_sizes(offsets)) for t in ((x, out, hidden, active) if keep else (x, out))]
+    stacks = [t.unbind(0) for t in (w1, b1, w2, b2)]
+    for (x_, out_, *kept), (w1_, b1_, w2_, b2_) in zip(
+        zip(*rows, strict=True), zip(*stacks, strict=True), strict=True
+    ):
+        if len(x_):
+            h, a = kept or [x.new_empty(len(x_), w1.shape[2])] * 2
+            torch.addmm(b1_, x_, w1_, out=h)
+            F.gelu(h, out=a)
+            torch.addmm(b2_, a, w2_, out=out_)
+    return out, hidden, active
 
 
-def _groups(ends: list[int]) -> list[tuple[int, slice]]:
-    """Number and rows of each group that has any."""
-    starts = [0, *ends]
-    return [
-        (group, slice(start, end))
-        for group, (start, end) in enumerate(zip(starts, ends, strict=False))
-        if start < end
-    ]
+@torch.library.custom_op("ringmoe::grouped_ffn_backward", mutates_args=())
+def _loop_ffn_backward(
+    grad: Tensor,
+    x: Tensor,
+    offsets: Tensor,
+    w1: Tensor,
+    w2: Tensor,
+    hidden: Tensor,
+    active: Tensor,
+    learns: bool,
+) -> list[Tensor]:
+    """Gradients of `x` and, where the experts learn, of `w1`, `b1`, `w2` and `b2`."""
+    dx, *dstacks = gradients = _gradients(x, w1, w2, learns)
+    rows = [t.split(_sizes(offsets)) for t in (grad, x, hidden, active, dx)]
+    stacks = [t.unbind(0) for t in (w1, w2, *dstacks)]
+    for (dy, x_, h, a, dx_), (w1_, w2_, *dstacks_) in zip(
+        zip(*rows, strict=True), zip(*stacks, strict=True), strict=True
+    ):
+        dh = torch.mm(dy, w2_.t())
+        torch.ops.aten.gelu_backward.grad_input(dh, h, grad_input=dh)
+        torch.mm(dh, w1_.t(), out=dx_)
+        if learns:  # also without rows: the gradient is zero then
+            dw1, db1, dw2, db2 = dstacks_
+            torch.mm(x_.t(), dh, out=dw1)
+            torch.sum(dh, dim=0, out=db1)
+            torch.mm(a.t(), dy, out=dw2)
+            torch.sum(dy, dim=0, out=db2)
+    return gradients
+
+
+def _sizes(offsets: Tensor) -> list[int]:
+    """Rows of each group."""
+    ends = offsets.tolist()
+    return [end - start for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def _outputs(x: Tensor, w1: Tensor, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
+    kept = (x.shape[0] if keep else 0, w1.shape[2])
+    return torch.empty_like(x), x.new_empty(kept), x.new_empty(kept)
+
+
+def _gradients(x: Tensor, w1: Tensor, w2: Tensor, learns: bool) -> list[Tensor]:
+    dx = torch.empty_like(x)
+    if not learns:
+        return [dx]
+    db1, db2 = (weight.new_empty(weight.shape[::2]) for weight in (w1, w2))
+    return [dx, torch.empty_like(w1), db1, torch.empty_like(w2), db2]
+
+
+@_loop_ffn.register_fake
+def _(
+    x: Tensor, offsets: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, keep: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    return _outputs(x, w1, keep)
+
+
+@_loop_ffn_backward.register_fake
+def _(
+    grad: Tensor,
+    x: Tensor,
+    offsets: Tensor,
+    w1: Tensor,
+    w2: Tensor,
+    hidden: Tensor,
+    active: Tensor,
+    learns: bool,
+) -> list[Tensor]:
+    return _gradients(x, w1, w2, learns)
+
+
+def _keep_for_backward(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor, Tensor]) -> None:
+    x, offsets, w1, _, w2, _, _ = inputs
+    ctx.set_materialize_grads(False)  # there are none of the hidden rows
+    ctx.save_for_backward(x, offsets, w1, w2, *output[1:])
+
+
+def _backward(ctx: Any, grad: Tensor, *_: None) -> tuple[Tensor | None, ...]:
+    learns = any(ctx.needs_input_grad[2:6])  # frozen experts only pass the gradient on
+    dx, *stacks = _loop_ffn_backward(grad, *ctx.saved_tensors, learns)
+    return dx, None, *(stacks if learns else [None] * 4), None
+
+
+_loop_ffn.register_autograd(_backward, setup_context=_keep_for_backward)
