@@ -13,6 +13,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from ringmoe.models.config import ModelConfig
 from ringmoe.models.experts import Experts
@@ -37,24 +38,57 @@ class FeedForward(nn.Module):
         return self.fc2(F.gelu(self.fc1(x)))
 
 
-class _Gather(torch.autograd.Function):
-    """`x[forward_index]`, whose gradient is gathered too, because the copies are known.
+class _Dispatch(torch.autograd.Function):
+    """Copy tokens `(T, C)` to rows, expert by expert: row n is token `token[n]`.
 
-    `backward_index` is `(K * T,)`: copy k of row t went to row `backward_index[k * T + t]`.
-    Gathering and adding beats the scatter that indexing would do.
+    Going backward, the rows that a token went to are known, `(K, T)` in `place`: gathering and
+    adding them beats the scatter that indexing would do.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, forward_index: Tensor, backward_index: Tensor) -> Tensor:
-        ctx.save_for_backward(backward_index)
-        ctx.rows = len(x)
-        return x.index_select(0, forward_index)
+    def forward(ctx: Any, x: Tensor, token: Tensor, place: Tensor) -> Tensor:
+        ctx.save_for_backward(place)
+        return x.index_select(0, token)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        (index,) = ctx.saved_tensors
-        copies = grad.index_select(0, index).view(-1, ctx.rows, grad.shape[1])
-        return (copies.sum(0) if len(copies) > 1 else copies[0]), None, None
+        (place,) = ctx.saved_tensors
+        return _add_rows(grad, place, None), None, None
+
+
+class _Combine(torch.autograd.Function):
+    """Add each token's rows times their gates: the way back of `_Dispatch`, `(T, C)`."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, rows: Tensor, gates: Tensor | None, token: Tensor, place: Tensor
+    ) -> Tensor:
+        ctx.save_for_backward(rows, gates, token, place)
+        return _add_rows(rows, place, gates)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        rows, gates, token, place = ctx.saved_tensors
+        grad = grad.index_select(0, token)
+        if gates is None:
+            return grad, None, None, None
+        along = (grad * rows).sum(dim=-1)
+        scattered = torch.empty_like(along)
+        scattered[place] = gates
+        return grad * scattered[:, None], along[place], None, None
+
+
+def _add_rows(rows: Tensor, place: Tensor, gates: Tensor | None) -> Tensor:
+    """`sum over k of gates[k, t] * rows[place[k, t]]`."""
+    if rows.device.type == "cpu" and rows.dtype == torch.float32:  # one pass over memory
+        weights = None if gates is None else gates.t().contiguous()
+        return F.embedding_bag(place.t(), rows, mode="sum", per_sample_weights=weights)
+    parts = [rows.index_select(0, index) for index in place]
+    if gates is not None:
+        parts = [part * gate[:, None] for part, gate in zip(parts, gates, strict=True)]
+    return sum(parts[1:], parts[0])
 
 
 class RMoE(nn.Module):
@@ -98,25 +132,21 @@ class RMoE(nn.Module):
             assert self.shared is not None  # ModelConfig refuses a block without experts
             return self.shared(x), None
         routing = self.router(x, spans, collect)
-        parts = list(self._routed(x, routing).unbind(0))
-        if routing.gates is not None:
-            gates = routing.gates.to(x.dtype).unbind(0)
-            parts = [part * gate[:, None] for part, gate in zip(parts, gates, strict=True)]
-        if self.shared is not None:
-            parts.append(self.shared(x))
-        return sum(parts[1:], parts[0]), routing
+        y = self._routed(x, routing)
+        return y if self.shared is None else y + self.shared(x), routing
 
     def _routed(self, x: Tensor, routing: Routing) -> Tensor:
-        """What the chosen expert of each branch makes of each token, `(K, T, C)`."""
+        """What the chosen expert of each branch makes of each token, times its gate, added."""
         assert self.experts is not None
         branches, tokens = routing.experts.shape
-        flat = routing.experts.flatten()
-        ordered, order = flat.sort(stable=True)
-        inverse = torch.empty_like(order)
-        inverse[order] = torch.arange(len(order), device=order.device)
+        ordered, order = routing.experts.flatten().sort(stable=True)
         numbers = torch.arange(len(self.experts.w1), device=order.device)
         offsets = torch.searchsorted(ordered, numbers, right=True)
+        token = order % tokens
+        place = torch.empty_like(order)
+        place[order] = torch.arange(len(order), device=order.device)
+        place = place.view(branches, tokens)
 
-        rows = _Gather.apply(x, order % tokens, inverse)
-        done = self.experts(rows, offsets)
-        return _Gather.apply(done, inverse, order).view(branches, tokens, -1)
+        rows = self.experts(_Dispatch.apply(x, token, place), offsets)
+        gates = None if routing.gates is None else routing.gates.to(rows.dtype)
+        return _Combine.apply(rows, gates, token, place)
