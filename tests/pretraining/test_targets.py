@@ -157,7 +157,23 @@ def test_patch_normalised_ignores_pixels_without_data():
     torch.testing.assert_close(torch.where(valid, again, 0), torch.where(valid, found, 0))
 
 
+def test_a_target_with_gradients_is_the_values_and_the_gradients():
+    """The error is the mean of three: values off by 1, orientations by 2, strength by 6: 3."""
+    rng = np.random.default_rng(0)
+    values = rng.uniform(0, 255, (3, 16, 16)).astype(np.float32)
+    pixels = pixels_of("rgb-dn8", values)
+    target = make_target("optical", "reflectance+gradients")
+    found = target.values(pixels)
+    assert found.shape == (1, len(target.channels), 16, 16)
+    torch.testing.assert_close(found[:, :3], pixels.images)
+    off = torch.tensor([1.0] * 3 + [2.0] * 8 + [6.0])[:, None, None]
+    error = target.error(found + off, found, pixels)
+    torch.testing.assert_close(error, torch.full((1, 16, 16), 3.0))
+
+
 def test_rows_follow_the_channels_names():
+    gradients = make_target("sar_amplitude", "log-amplitude+gradients")
+    assert gradients.rows(["VV"]) == [gradients.channels.index("VV"), *range(5, 14)]
     assert make_target("multispectral").rows(["B08", "B02"]) == [7, 1]
     assert make_target("sar_complex").rows(["VV_I", "VV_Q"]) == [0]
     assert make_target("sar_complex", "plain").rows(["VV_I", "VV_Q"]) == [6, 7]

@@ -10,17 +10,20 @@ normalised value and s its scale (`Channel.std`).
 | | power | P / P0 |
 | | plain | I and Q of each polarisation, x |
 | sar_amplitude | log-amplitude | log of amplitude, standardised: x |
+| | log-amplitude+gradients | the same, and its gradients (by ratio) |
 | | plain | amplitude over its sensor's geometric mean, exp(s x) |
 | multispectral | reflectance | reflectance, standardised by band: x |
 | | reflectance+angle | the same, and the angle between true and predicted spectrum |
 | | plain | reflectance again: for it the pixel is the physical quantity |
 | optical | reflectance, plain | reflectance or digital number, standardised by band: x |
+| | reflectance+gradients | the same, and its gradients |
 | | patch-normalised | x less its mean, over its standard deviation, in each mask unit |
 
 P = sum over I and Q of the polarisations that are there of (s x)^2 is the total power (span),
 which no change of polarisation basis alters; P0 = sum of s^2 is its expectation at the sensor's
 scale. The floor of 1e-3 (-30 dB under P0, about the noise of the instruments) bounds the
-logarithm where there is no echo.
+logarithm where there is no echo. Gradients are orientation and strength in cells of 8 x 8 px
+(`gradient_cells`).
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ringmoe.errors import ConfigError, UnknownChannelError
+from ringmoe.pretraining.gradients import GRADIENT_CHANNELS, gradient_cells
 from ringmoe.sensors import Channel, modality_named
 
 LOG_POWER_FLOOR = 1e-3  # of P / P0
@@ -139,21 +143,42 @@ def patch_normalised(pixels: Pixels) -> Tensor:
     return centred / torch.sqrt(mean(centred.square()) + 1e-6)
 
 
+def values_and_gradients(pixels: Pixels) -> Tensor:
+    """What enters the stem and its gradients: `(B, C + 9, H, W)`."""
+    return torch.cat([pixels.images, gradient_cells(pixels.images, pixels.valid)], dim=1)
+
+
+def error_of_three(prediction: Tensor, target: Tensor, pixels: Pixels) -> Tensor:
+    """L1 of the values, of the orientations and of the strength of gradients: their mean."""
+    error = (prediction - target).abs()
+    values, orientations, strength = error.split(
+        [pixels.images.shape[1], len(GRADIENT_CHANNELS) - 1, 1], dim=1
+    )
+    return (values.mean(1) + orientations.mean(1) + strength[:, 0]) / 3
+
+
 @dataclass(frozen=True)
 class Target:
     """What one modality's decoder has to predict.
 
     Attributes:
         name: As in configurations.
-        channels: What the decoder has an output for.
         values: The target from the pixels: `(B, C, H, W)`.
         error: The loss of each pixel from prediction, target and pixels: `(B, H, W)`.
+        per_channel: Stem channels that have an output of their own.
+        derived: Outputs that come after those, whichever channels an observation has.
     """
 
     name: str
-    channels: tuple[str, ...]
     values: Values
     error: PixelError = absolute_error
+    per_channel: tuple[str, ...] = ()
+    derived: tuple[str, ...] = ()
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """What the decoder has an output for."""
+        return self.per_channel + self.derived
 
     def rows(self, names: Sequence[str]) -> list[int]:
         """The decoder outputs that an observation with these channels has a target for.
@@ -162,22 +187,24 @@ class Target:
             UnknownChannelError: The decoder has no output for a channel: it has one for each name
                 of the vocabulary, whatever else a spectral stem can read.
         """
-        if self.channels == ("power",):
-            return [0]
-        unknown = [name for name in names if name not in self.channels]
-        if unknown:
+        first = len(self.per_channel)
+        derived = list(range(first, first + len(self.derived)))
+        if not self.per_channel:
+            return derived
+        if unknown := [name for name in names if name not in self.per_channel]:
             raise UnknownChannelError(
                 f"no {self.name} target for channel {', '.join(unknown)}: decoders reconstruct "
-                f"{', '.join(self.channels)}; pre-train on these, or give the channel the key of "
-                "the one nearest to it"
+                f"{', '.join(self.per_channel)}; pre-train on these, or give the channel the key "
+                "of the one nearest to it"
             )
-        return [self.channels.index(name) for name in names]
+        return [self.per_channel.index(name) for name in names] + derived
 
 
 # modality -> name -> (values, error); the first name is the default.
 _CHOICES: dict[str, dict[str, tuple[Values, PixelError]]] = {
     "optical": {
         "reflectance": (stem_values, absolute_error),
+        "reflectance+gradients": (values_and_gradients, error_of_three),
         "patch-normalised": (patch_normalised, absolute_error),
         "plain": (stem_values, absolute_error),
     },
@@ -193,8 +220,15 @@ _CHOICES: dict[str, dict[str, tuple[Values, PixelError]]] = {
     },
     "sar_amplitude": {
         "log-amplitude": (stem_values, absolute_error),
+        "log-amplitude+gradients": (values_and_gradients, error_of_three),
         "plain": (relative_amplitude, absolute_error),
     },
+}
+# What a target has beside one output a channel; of power that is all it has.
+_DERIVED: dict[Values, tuple[str, ...]] = {
+    log_power: ("power",),
+    relative_power: ("power",),
+    values_and_gradients: GRADIENT_CHANNELS,
 }
 
 TARGETS: dict[str, tuple[str, ...]] = {
@@ -217,5 +251,5 @@ def make_target(modality: str, name: str | None = None) -> Target:
             f"targets: {modality} has no target {name!r}, expected {', '.join(choices)}"
         )
     values, error = choices[name]
-    is_power = values in (log_power, relative_power)
-    return Target(name, ("power",) if is_power else vocabulary, values, error)
+    per_channel = () if values in (log_power, relative_power) else vocabulary
+    return Target(name, values, error, per_channel, _DERIVED.get(values, ()))
