@@ -83,5 +83,6 @@ def test_what_stands_in_pixels_without_data_does_not_matter():
 def test_gain_of_amplitude_changes_nothing():
     """A constant added to a logarithm: the gradient by ratio does not see the calibration."""
     image = torch.randn(1, 1, 16, 16, generator=torch.Generator().manual_seed(0))
-    found = gradient_cells(image + 1.5, everywhere(image))
-    torch.testing.assert_close(found, gradient_cells(image, everywhere(image)), rtol=1e-3, atol=1e-4)
+    brighter = gradient_cells(image + 1.5, everywhere(image))
+    expected = gradient_cells(image, everywhere(image))
+    torch.testing.assert_close(brighter, expected, rtol=1e-3, atol=1e-4)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
+TRUE_COLOUR = ("red", "green", "blue")
 FALSE_COLOUR = ("B12", "B8A", "B04")
 """Short-wave infrared, near infrared, red: water black, crops green, bare soil and roofs pink."""
 
@@ -96,10 +97,9 @@ def measurement(values: np.ndarray, modality: str, keys: Sequence[str]) -> np.nd
 
 def target_planes(values: np.ndarray, keys: Sequence[str]) -> np.ndarray:
     """The one or three planes of a reconstruction target `(C, H, W)` worth looking at."""
-    if values.shape[0] == 3:
-        return values
-    if set(FALSE_COLOUR) <= set(keys) and len(keys) == values.shape[0]:
-        return values[[keys.index(key) for key in FALSE_COLOUR]]
+    for colours in (TRUE_COLOUR, FALSE_COLOUR):
+        if set(colours) <= set(keys):
+            return values[[keys.index(key) for key in colours]]
     return values[:1]
 
 
