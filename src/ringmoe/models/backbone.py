@@ -15,8 +15,8 @@ from ringmoe.models.attention import WindowAttention
 from ringmoe.models.blocks import Block, Stage, TokenLayout, over_grids
 from ringmoe.models.config import ModelConfig, preset
 from ringmoe.models.experts import Experts
-from ringmoe.models.initialisation import draw_matrices
 from ringmoe.models.hub import HubCheckpoint
+from ringmoe.models.initialisation import draw_matrices
 from ringmoe.models.router import Router, RouterLoad, Routing
 from ringmoe.models.spectral_stem import SpectralStem
 from ringmoe.models.stem import NamedStem, Stem
