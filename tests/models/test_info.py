@@ -32,3 +32,36 @@ def test_what_is_neither_is_refused(tmp_path):
         info("gigantic")
     with pytest.raises(CheckpointError, match="is no checkpoint"):
         info(str(tmp_path))
+
+
+def test_modalities_of_a_preset(capsys):
+    """The sub-model of one modality, as the whole preset's facts name its size."""
+    info("giant", modalities=("sar_amplitude",), json=True)
+    found = json.loads(capsys.readouterr().out)
+    whole = describe(PRESETS["giant"])["parameters"]
+    assert found["parameters"]["total"] == whole["sub_models"]["sar_amplitude"]
+    assert "load" not in found
+
+
+def test_modalities_of_a_checkpoint_and_the_bytes_they_need(tmp_path, capsys):
+    """The model is saved in float64: 8 bytes for each parameter of the sub-model."""
+    folder = save_model(small_model(), tmp_path / "model", max_shard_bytes="1MB")
+    info(str(folder), modalities=("optical",), json=True)
+    found = json.loads(capsys.readouterr().out)
+    load = found["load"]
+    assert found["modalities"] == ["optical"]
+    assert load["bytes"] == 8 * found["parameters"]["total"]
+    assert load["bytes"] == sum(file["bytes"] for file in load["files"].values())
+    assert sorted(load["files"]) == sorted(file.name for file in folder.glob("*.safetensors"))
+    for name, file in load["files"].items():
+        assert file["bytes"] == sum(stop - start for start, stop in file["ranges"])
+        assert max(stop for _, stop in file["ranges"]) <= (folder / name).stat().st_size
+
+    info(str(folder), modalities=("optical",))
+    assert "model-00001-of-0000" in capsys.readouterr().out
+
+
+def test_a_modality_that_a_checkpoint_lacks(tmp_path):
+    folder = save_model(small_model(modalities=("optical",)), tmp_path / "model")
+    with pytest.raises(ConfigError, match="no modality 'sar_complex': it has optical"):
+        info(str(folder), modalities=("sar_complex",))

@@ -22,6 +22,8 @@ def test_examples_of_the_page(tmp_path, monkeypatch):
     assert int(names["load"].chosen.sum()) == 2 * 24 * 24
     assert names["encoder"].out_channels == [32, 64, 128, 256]
     assert names["optical"].config.modalities == ("optical",)
+    assert names["plan"].parameters == sum(p.numel() for p in names["optical"].parameters())
+    assert names["sar"].config.modalities == ("sar_amplitude",)
     assert not any(torch.isnan(p).any() for p in names["optical"].parameters())
 
 

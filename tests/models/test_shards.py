@@ -168,7 +168,9 @@ class TestRefusals:
 
     def test_a_header_that_lies_about_a_shape(self, saved):
         """[8] values of 8 bytes declared as [9], the header as long as before."""
-        shard = next(f for f in saved.glob("*.safetensors") if "stems.optical.bias" in read_header(f))
+        shard = next(
+            f for f in saved.glob("*.safetensors") if "stems.optical.bias" in read_header(f)
+        )
         raw = shard.read_bytes()
         entry = raw[raw.index(b'"stems.optical.bias"') :]
         lie = entry.replace(b'"shape":[8]', b'"shape":[9]', 1)
@@ -193,7 +195,9 @@ class TestRefusals:
         self.edit_index(saved, lambda places: places.update(head="../../etc/passwd"))
         self.refused(saved, f"{INDEX} is no index of shards", "is no file name")
 
-    @pytest.mark.parametrize("text", ["", "[]", "{}", '{"weight_map": 3}', '{"weight_map": {"a": 1}}'])
+    @pytest.mark.parametrize(
+        "text", ["", "[]", "{}", '{"weight_map": 3}', '{"weight_map": {"a": 1}}']
+    )
     def test_a_broken_index(self, saved, text):
         (saved / INDEX).write_text(text)
         self.refused(saved, f"{INDEX} is no index of shards")

@@ -8,20 +8,23 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-def info(model: str, *, json: bool = False) -> None:
+def info(model: str, *, modalities: tuple[str, ...] | None = None, json: bool = False) -> None:
     """Show a model's parameters, work per image, memory and channels.
 
-    A preset's are computed without making the model: `giant` is shown as fast as `nano`.
+    A preset's are computed without making the model: `giant` is shown as fast as `nano`. With
+    `--modalities`, what is left of the model with these alone, and of a checkpoint which bytes of
+    its files they need.
 
     Args:
         model: A preset (nano, tiny, base, giant) or a checkpoint folder.
+        modalities: Only these modalities; none: all of the model's.
         json: Print JSON instead of tables.
 
     Raises:
-        ConfigError: It is neither a preset nor a folder.
+        ConfigError: It is neither a preset nor a folder, or does not have a modality.
         CheckpointError: The folder is no checkpoint.
     """
-    facts = {"model": model, **_facts(model)}
+    facts = {"model": model, **_facts(model, modalities)}
     if json:
         from json import dumps
 
@@ -34,19 +37,28 @@ def info(model: str, *, json: bool = False) -> None:
         console.print(table)
 
 
-def _facts(model: str) -> dict[str, Any]:
+def _facts(model: str, modalities: tuple[str, ...] | None) -> dict[str, Any]:
     from pathlib import Path
 
     from ringmoe.errors import ConfigError
-    from ringmoe.models import PRESETS, describe, read_config
+    from ringmoe.models import PRESETS, describe, plan_load, read_config
 
     if model in PRESETS:
-        return describe(PRESETS[model])
+        config = PRESETS[model]
+        return describe(config if modalities is None else config.replace(modalities=modalities))
     if not Path(model).is_dir():
         raise ConfigError(
             f"{model!r} is neither a preset ({', '.join(PRESETS)}) nor a checkpoint folder"
         )
-    return describe(read_config(model))
+    if modalities is None:
+        return describe(read_config(model))
+    plan = plan_load(model, modalities)
+    files = {
+        file.name: {"bytes": sum(stop - start for start, stop in ranges), "ranges": ranges}
+        for file, ranges in plan.files.items()
+    }
+    load = {"bytes": plan.bytes, "stored_bytes": plan.stored_bytes, "files": files}
+    return {**describe(plan.config), "load": load}
 
 
 def _tables(facts: dict[str, Any]) -> list[Table]:
@@ -63,6 +75,7 @@ def _tables(facts: dict[str, Any]) -> list[Table]:
         ("widths", ", ".join(map(str, facts["widths"]))),
         ("strides", ", ".join(map(str, facts["strides"]))),
         ("experts per block", ", ".join(f"{count} {kind}" for kind, count in experts.items())),
+        ("stems", f"of {facts['stem']} channels"),
     )
     sizes = _table(
         "parameters",
@@ -85,7 +98,19 @@ def _tables(facts: dict[str, Any]) -> list[Table]:
     channels = _table(
         "channels of the stems", *((m, ", ".join(names)) for m, names in facts["channels"].items())
     )
-    return [shape, sizes, costs, channels]
+    tables = [shape, sizes, costs, channels]
+    return [*tables, _reading(facts["load"])] if "load" in facts else tables
+
+
+def _reading(load: dict[str, Any]) -> Table:
+    return _table(
+        "read from disk to load it",
+        ("of all tensors' bytes", f"{_amount(load['bytes'])}B of {_amount(load['stored_bytes'])}B"),
+        *(
+            (name, f"{_amount(file['bytes'])}B in {len(file['ranges'])} ranges")
+            for name, file in load["files"].items()
+        ),
+    )
 
 
 def _table(title: str, *rows: tuple[str, str]) -> Table:
