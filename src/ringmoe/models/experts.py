@@ -180,7 +180,9 @@ def _keep_for_backward(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor, Te
     ctx.save_for_backward(x, offsets, w1, w2, *output[1:])
 
 
-def _backward(ctx: Any, grad: Tensor, *_: None) -> tuple[Tensor | None, ...]:
+def _backward(ctx: Any, grad: Tensor | None, *_: None) -> tuple[Tensor | None, ...]:
+    if grad is None:
+        return (None,) * 7
     learns = any(ctx.needs_input_grad[2:6])  # frozen experts only pass the gradient on
     dx, *stacks = _loop_ffn_backward(grad, *ctx.saved_tensors, learns)
     return dx, None, *(stacks if learns else [None] * 4), None
