@@ -144,7 +144,7 @@ class RMoE(nn.Module):
         offsets = torch.searchsorted(ordered, numbers, right=True)
         token = order % tokens
         place = torch.empty_like(order)
-        place[order] = torch.arange(len(order), device=order.device)
+        place[order] = torch.arange(order.shape[0], device=order.device)
         place = place.view(branches, tokens)
 
         rows = self.experts(_Dispatch.apply(x, token, place), offsets)

@@ -139,7 +139,7 @@ def _loads(
 ) -> list[tuple[Branch, int, Tensor, Tensor]]:
     """Sums of `(E, T)` over each span's tokens."""
     lengths = [length for _, length in spans]
-    numbers = torch.arange(len(probabilities), device=choice.device)
+    numbers = torch.arange(probabilities.shape[0], device=choice.device)
     chosen = choice == numbers[:, None]
     return [
         (branch, modality, p.sum(1), c.sum(1))
