@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 
 from benchmarks.environment import describe_environment
 from benchmarks.real_features import (
@@ -47,6 +48,7 @@ from ringmoe.training.config import FREE_ON_RESUME
 
 logger = logging.getLogger("benchmarks.held_out_bands")
 
+BASE = Path(__file__).parents[1] / "configs" / "pretrain" / "real_nano.yaml"
 MODALITY = "multispectral"
 SEEN = ("B01", "B02", "B03", "B04", "B08", "B09", "B10")
 HELD_OUT = ("B05", "B06", "B07", "B8A", "B11", "B12")  # red edge, and short-wave infrared
@@ -55,18 +57,22 @@ VARIANTS = ("statistics", "named-random", "spectral-random", "named", "spectral"
 
 
 def recipe(variant: str, seed: int, options: argparse.Namespace) -> PretrainConfig:
-    """How a variant is pre-trained: as `configs/pretrain/real_nano.yaml`, but shorter."""
-    return PretrainConfig(
-        archive=options.archive,
-        out=options.results,
-        overrides={"stem": variant.removesuffix("-random")},
-        modalities=[MODALITY],
-        steps=options.steps,
-        batch_size=options.batch_size,
-        learning_rate=4e-3 * 64 / options.batch_size,  # the peak is 1e-3, as there
-        warmup_steps=options.steps // 8,
-        seed=seed,
-    )
+    """How a variant is pre-trained: as `BASE` says, but shorter, on one modality."""
+    base = yaml.safe_load(BASE.read_text())
+    changes = {
+        "archive": options.archive,
+        "out": options.results,
+        "overrides": base.get("overrides", {}) | {"stem": variant.removesuffix("-random")},
+        "modalities": [MODALITY],
+        "shares": {},
+        "steps": options.steps,
+        "batch_size": options.batch_size,
+        # for 256 images: the peak is the same
+        "learning_rate": base["learning_rate"] * base["batch_size"] / options.batch_size,
+        "warmup_steps": options.steps // 8,
+        "seed": seed,
+    }
+    return PretrainConfig(**base | changes)
 
 
 def keep_bands(batch: Batch, keys: Sequence[str]) -> Batch:
@@ -144,6 +150,15 @@ def measure(variant: str, config: PretrainConfig, data: Path) -> dict[str, Any]:
     return result | {name: probe(source, data, keys) for name, keys in BAND_SETS.items()}
 
 
+def settings_of(variant: str, config: PretrainConfig) -> dict[str, Any]:
+    """What a cell depends on, paths left out, as JSON gives it back."""
+    found: dict[str, Any] = {"seen": SEEN, "held_out": HELD_OUT}
+    if variant != "statistics":
+        plain = to_plain(config).items()
+        found["recipe"] = {k: v for k, v in plain if k not in FREE_ON_RESUME}
+    return json.loads(json.dumps(found))
+
+
 def run_cells(options: argparse.Namespace) -> None:
     """Measure what is not there yet.
 
@@ -152,15 +167,11 @@ def run_cells(options: argparse.Namespace) -> None:
     """
     for seed in options.seeds:
         for variant in options.variants:
-            if variant == "statistics" and seed != options.seeds[0]:
+            if variant == "statistics" and seed != 0:
                 continue  # nothing in it is drawn
             path = options.results / f"{variant}-seed{seed}.json"
             config = recipe(variant, seed, options)
-            plain = {k: v for k, v in to_plain(config).items() if k not in FREE_ON_RESUME}
-            settings = {"seen": SEEN, "held_out": HELD_OUT} | (
-                {} if variant == "statistics" else {"recipe": plain}
-            )
-            settings = json.loads(json.dumps(settings))
+            settings = settings_of(variant, config)
             if path.exists():
                 if json.loads(path.read_text())["settings"] != settings:
                     raise ConfigError(f"{path}: of other settings; choose another --results")
