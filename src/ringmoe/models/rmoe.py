@@ -82,7 +82,8 @@ class _Combine(torch.autograd.Function):
 
 def _add_rows(rows: Tensor, place: Tensor, gates: Tensor | None) -> Tensor:
     """`sum over k of gates[k, t] * rows[place[k, t]]`."""
-    if rows.device.type == "cpu" and rows.dtype == torch.float32:  # one pass over memory
+    fast = rows.device.type == "cpu" and rows.dtype in (torch.float32, torch.bfloat16)
+    if fast and not torch.compiler.is_compiling():  # one pass over memory, as a compiler does it
         weights = None if gates is None else gates.t().contiguous()
         return F.embedding_bag(place.t(), rows, mode="sum", per_sample_weights=weights)
     parts = [rows.index_select(0, index) for index in place]
