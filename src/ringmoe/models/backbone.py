@@ -92,15 +92,19 @@ class RingMoE(nn.Module, HubCheckpoint):
         """All blocks in order; the position is `RouterLoad.block`."""
         return [block for stage in self.typed_stages() for block in stage.typed_blocks()]
 
-    def forward(self, observations: Sequence[Observation]) -> list[tuple[Tensor, ...]]:
+    def forward(
+        self, observations: Sequence[Observation], stages: int | None = None
+    ) -> list[tuple[Tensor, ...]]:
         """Maps of images.
 
         Args:
             observations: Any modalities of the model, in any mix and of any sizes that are
                 multiples of `config.stride`.
+            stages: How many stages to run, from the first; None for all.
 
         Returns:
-            Per observation, four maps `(B, C_i, H / s_i, W / s_i)` at strides 4, 8, 16, 32.
+            Per observation, a map of each stage, `(B, C_i, H / s_i, W / s_i)` at strides 4, 8,
+            16 and 32.
 
         Raises:
             ShapeError: An image's side is not a multiple of the stride.
@@ -109,7 +113,7 @@ class RingMoE(nn.Module, HubCheckpoint):
             ConfigError: The model has no stem for a modality.
         """
         tokens, layout = self._embed(observations, None, None)
-        return self._encode(tokens, layout, collect=False).pyramids
+        return self._encode(tokens, layout, collect=False, stages=stages).pyramids
 
     def encode(
         self,
@@ -168,11 +172,13 @@ class RingMoE(nn.Module, HubCheckpoint):
         x = tokens[0] if len(tokens) == 1 else torch.cat(tokens)
         return x, TokenLayout(numbers, tuple(grids))
 
-    def _encode(self, x: Tensor, layout: TokenLayout, collect: bool) -> Encoding:
+    def _encode(
+        self, x: Tensor, layout: TokenLayout, collect: bool, stages: int | None = None
+    ) -> Encoding:
         """Stages: tokens to pyramids."""
         maps: list[list[Tensor]] = [[] for _ in layout.grids]
         routings: list[Routing | None] = []
-        for stage in self.typed_stages():
+        for stage in self.typed_stages()[:stages]:
             if stage.downsample is not None:
                 x = over_grids(stage.downsample, x, layout)
                 layout = layout.halved()
