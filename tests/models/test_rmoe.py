@@ -2,10 +2,7 @@ import math
 
 import torch
 import torch.nn.functional as F
-from hypothesis import given
-from hypothesis import strategies as st
 from tests.models.samples import difference, randomise
-from torch import Tensor
 
 from ringmoe.models import ModelConfig
 from ringmoe.models.rmoe import RMoE
@@ -17,70 +14,6 @@ def make_layer(dim: int = 8, **changes: object) -> RMoE:
     layer = RMoE(ModelConfig(modalities=MODALITIES).replace(**changes), dim).double()
     randomise(layer)
     return layer
-
-
-def one_token_at_a_time(layer: RMoE, x: Tensor, spans: list[tuple[int, int]]) -> Tensor:
-    """The layer's equation, written for one token: y = shared + g_s e_s + g_c e_c."""
-    router, experts = layer.router, layer.experts
-    modalities = [modality for modality, count in spans for _ in range(count)]
-    out = []
-    for token, modality in zip(x, modalities, strict=True):
-        y = 0 if layer.shared is None else layer.shared(token)
-        first_shared = router.first_collaborative
-        branches = [
-            (modality * router.specialized, router.specialized),
-            (first_shared, router.collaborative),
-        ]
-        for start, count in branches:
-            if not count:
-                continue
-            probability = (router.weight[start : start + count] @ token).softmax(0)
-            choice = int(probability.argmax())
-            expert = start + choice
-            hidden = F.gelu(token @ experts.w1[expert] + experts.b1[expert])
-            gate = probability[choice] if router.gate == "softmax" else 1.0
-            y = y + gate * (hidden @ experts.w2[expert] + experts.b2[expert])
-        out.append(y)
-    return torch.stack(out)
-
-
-spans_of_tokens = st.lists(
-    st.tuples(st.integers(0, 2), st.integers(0, 6)), min_size=1, max_size=5
-).filter(lambda spans: sum(count for _, count in spans) > 0)
-
-
-@given(
-    spans=spans_of_tokens,
-    specialized=st.integers(0, 3),
-    collaborative=st.integers(0, 3),
-    shared=st.booleans(),
-    gate=st.sampled_from(["softmax", "unit"]),
-)
-def test_equals_the_equation_in_outputs_and_gradients(
-    spans, specialized, collaborative, shared, gate
-):
-    """Any mix of modalities, in any order, some without tokens; any of the branches absent."""
-    if not (specialized or collaborative):
-        return  # dense: the test below
-    layer = make_layer(
-        specialized_experts=specialized,
-        collaborative_experts=collaborative,
-        shared_expert=shared,
-        gate=gate,
-    )
-    tokens = sum(count for _, count in spans)
-    x = torch.randn(tokens, 8, dtype=torch.float64, requires_grad=True)
-    upstream = torch.randn(tokens, 8, dtype=torch.float64)
-    leaves = [x, *layer.parameters()]
-
-    def outputs_and_gradients(out: Tensor) -> list[Tensor | None]:
-        return [out, *torch.autograd.grad(out, leaves, upstream, allow_unused=True)]
-
-    ours = outputs_and_gradients(layer(x, spans)[0])
-    expected = outputs_and_gradients(one_token_at_a_time(layer, x, spans))
-    for a, b in zip(ours, expected, strict=True):
-        a, b = (torch.zeros(1, dtype=torch.float64) if t is None else t for t in (a, b))
-        assert torch.allclose(a, b, rtol=1e-10, atol=1e-12)
 
 
 def test_one_layer_by_hand():
