@@ -4,8 +4,7 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from tests.models.samples import SMALL, difference, observe, randomise, small_model
-from timm.models.swin_transformer_v2 import SwinTransformerV2
+from tests.models.samples import SMALL, difference, observe, small_model
 
 from ringmoe.errors import ConfigError, ShapeError, UnknownChannelError
 from ringmoe.models import RingMoE, create_model
@@ -114,55 +113,6 @@ def test_features_of_an_image_do_not_depend_on_its_batch(dtype, tolerance, batch
     together = model(observations)[which]
     for a, b in zip(alone, together, strict=True):
         assert difference(b[row], a[0]) < tolerance
-
-
-def to_timm(model: RingMoE, timm: SwinTransformerV2) -> None:
-    """Give timm's model the weights of a dense one of ours."""
-    weights = {}
-    renamed = {"ffn.shared": "mlp", "stages": "layers"}
-    for name, tensor in model.state_dict().items():
-        if name.startswith("stems.optical"):
-            part = name.removeprefix("stems.optical.")
-            name = f"patch_embed.{part if part.startswith('norm') else f'proj.{part}'}"
-        for ours, theirs in renamed.items():
-            name = name.replace(ours, theirs)
-        weights[name] = tensor
-    missing, unexpected = timm.load_state_dict(weights, strict=False)
-    assert not unexpected
-    assert set(missing) == {"norm.weight", "norm.bias"}  # before its classifier, which we lack
-
-
-@pytest.mark.parametrize("size", [(64, 64), (128, 128)])
-def test_with_one_expert_it_is_timms_swin_v2(size):
-    """Outputs of all four stages and gradients, in float64, all parameters drawn at random.
-
-    Window 4 on maps 16, 8, 4, 2 (32, 16, 8, 4): shifted, whole and clipped windows. timm's
-    pretrained windows are those of the native size, 4/4/4/2: they scale the relative coordinates.
-    """
-    ours = small_model(modalities=("optical",), specialized_experts=0, collaborative_experts=0)
-    randomise(ours)
-    timm = SwinTransformerV2(
-        img_size=size,
-        embed_dim=8,
-        depths=(2, 2, 2, 2),
-        num_heads=(1, 2, 2, 4),
-        window_size=4,
-        num_classes=0,
-        drop_path_rate=0,
-        pretrained_window_sizes=(4, 4, 4, 2),
-    ).double()
-    to_timm(ours, timm)
-    image = observe("optical", 2, size)
-    (maps,) = ours([image])
-    expected = timm.forward_intermediates(image.images, intermediates_only=True)
-    for a, b in zip(maps, expected, strict=True):
-        assert difference(a, b) < 1e-9
-    sum((m**2).mean() for m in maps).backward()
-    sum((m**2).mean() for m in expected).backward()
-    for stage in range(4):
-        mine = ours.stages[stage].blocks[1].attn.qkv.weight.grad
-        theirs = timm.layers[stage].blocks[1].attn.qkv.weight.grad
-        assert difference(mine, theirs) < 1e-9
 
 
 class TestEncode:

@@ -8,6 +8,9 @@ from ringmoe.models.describe import describe
 from ringmoe.models.folder import read_config
 from ringmoe.models.plan import LoadPlan, TensorRead, plan_load
 from ringmoe.models.router import RouterLoad
+from ringmoe.models.swin import convert_swin
+from ringmoe.models.swin_files import load_swin
+from ringmoe.models.upcycle import upcycle
 from ringmoe.models.view import View
 
 __all__ = [
@@ -19,11 +22,14 @@ __all__ = [
     "RouterLoad",
     "TensorRead",
     "View",
+    "convert_swin",
     "create_model",
     "default_card",
     "describe",
     "load_model",
+    "load_swin",
     "plan_load",
     "read_config",
     "save_model",
+    "upcycle",
 ]
