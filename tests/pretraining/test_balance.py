@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ringmoe.models import ModelConfig, RouterLoad
-from ringmoe.pretraining.balance import balance_loss, routing_of, stack_loads, total_balance
+from ringmoe.pretraining.balance import balance_loss, stack_loads, total_balance
 
 E = 4
 CONFIG = ModelConfig(depths=(1,), num_heads=(1,), embed_dim=4, window_size=2, image_size=8,
@@ -58,13 +58,6 @@ def test_the_gradient_pushes_towards_what_is_chosen_less():
     probability = torch.full((E,), 2.0, requires_grad=True)
     balance_loss(probability, torch.tensor([5.0, 2, 1, 0])).backward()
     assert probability.grad.tolist() == pytest.approx([E * f / 8 / 8 for f in (5, 2, 1, 0)])
-
-
-def test_routing_shares_and_dead_experts():
-    """Specialized: optical leaves 2 experts, SAR 2; collaborative: all taken by one or other."""
-    routing = routing_of(sums_of([8.0, 8, 0, 0], [0.0, 0, 8, 8]))
-    assert routing.specialized[0, 0].tolist() == [0.5, 0.5, 0, 0]
-    assert routing.dead_experts() == 4
 
 
 def test_a_dense_model_has_no_balance():

@@ -10,6 +10,7 @@ from ringmoe.models.plan import LoadPlan, TensorRead, plan_load
 from ringmoe.models.router import RouterLoad
 from ringmoe.models.swin import convert_swin
 from ringmoe.models.swin_files import load_swin
+from ringmoe.models.telemetry import RouterUse, RoutingTelemetry, record_routing
 from ringmoe.models.upcycle import upcycle
 from ringmoe.models.view import View
 
@@ -20,6 +21,8 @@ __all__ = [
     "ModelConfig",
     "RingMoE",
     "RouterLoad",
+    "RouterUse",
+    "RoutingTelemetry",
     "TensorRead",
     "View",
     "convert_swin",
@@ -30,6 +33,7 @@ __all__ = [
     "load_swin",
     "plan_load",
     "read_config",
+    "record_routing",
     "save_model",
     "upcycle",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +53,7 @@ class RingMoE(nn.Module, HubCheckpoint):
         super().__init__()
         self.config = config
         self.grad_checkpointing = False
+        self.load_listeners: list[Callable[[list[RouterLoad]], None]] = []  # see record_routing
         stem = NamedStem if config.stem == "named" else SpectralStem
         with torch.device("meta"):  # torch's own initialisation would be drawn and thrown away
             self.stems = nn.ModuleDict(
@@ -176,6 +177,7 @@ class RingMoE(nn.Module, HubCheckpoint):
         self, x: Tensor, layout: TokenLayout, collect: bool, stages: int | None = None
     ) -> Encoding:
         """Stages: tokens to pyramids."""
+        collect = collect or bool(self.load_listeners)
         maps: list[list[Tensor]] = [[] for _ in layout.grids]
         routings: list[Routing | None] = []
         for stage in self.typed_stages()[:stages]:
@@ -192,6 +194,8 @@ class RingMoE(nn.Module, HubCheckpoint):
             for out, part, grid in zip(maps, parts, layout.grids, strict=True):
                 out.append(part.view(*grid, -1).permute(0, 3, 1, 2))
         loads = _loads_by_modality(routings, self.config.modalities) if collect else []
+        for listen in self.load_listeners:
+            listen(loads)
         return Encoding([tuple(out) for out in maps], loads)
 
     def stem(self, modality: str) -> Stem:

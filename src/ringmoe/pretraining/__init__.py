@@ -1,6 +1,6 @@
 """Masked image modelling of what the sensors measure: masks, targets, decoders, the objective."""
 
-from ringmoe.pretraining.balance import Routing, balance_loss
+from ringmoe.pretraining.balance import balance_loss
 from ringmoe.pretraining.evaluation import (
     HeldOut,
     Reconstruction,
@@ -19,7 +19,6 @@ __all__ = [
     "MaskedModelling",
     "PretrainConfig",
     "Reconstruction",
-    "Routing",
     "RunResult",
     "balance_loss",
     "evaluate",

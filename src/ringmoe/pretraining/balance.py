@@ -1,9 +1,8 @@
-"""Keeping experts in use: the load-balance loss and what to watch."""
+"""Keeping experts in use: the load-balance loss."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -11,7 +10,6 @@ from torch import Tensor
 from ringmoe.models import ModelConfig, RouterLoad
 
 BRANCHES = ("specialized", "collaborative")
-DEAD_SHARE = 0.01  # of a branch's tokens: an expert under it, for every modality, is dead
 
 
 def stack_loads(
@@ -95,37 +93,3 @@ def total_balance(sums: Mapping[str, Tensor]) -> tuple[Tensor, Tensor] | None:
     if not losses:
         return None
     return torch.cat(losses).sum(), torch.cat(used).sum()
-
-
-@dataclass(frozen=True)
-class Routing:
-    """Where the tokens of each modality went.
-
-    Attributes:
-        specialized: `(modalities, blocks, E)` shares of a modality's tokens, each row sums to 1.
-        collaborative: The same for the experts that all modalities share.
-    """
-
-    specialized: Tensor | None
-    collaborative: Tensor | None
-
-    def dead_experts(self) -> int:
-        """How many experts no modality that may choose them gives 1 % of its tokens."""
-        dead = 0
-        if self.specialized is not None:
-            dead += int((self.specialized < DEAD_SHARE).sum())
-        if self.collaborative is not None:
-            dead += int((self.collaborative.amax(0) < DEAD_SHARE).sum())
-        return dead
-
-
-def routing_of(sums: Mapping[str, Tensor]) -> Routing:
-    """The shares that chosen counts amount to."""
-
-    def shares(branch: str) -> Tensor | None:
-        chosen = sums.get(f"{branch}/chosen")
-        if chosen is None:
-            return None
-        return chosen.detach() / chosen.sum(-1, keepdim=True).clamp(min=1)
-
-    return Routing(shares("specialized"), shares("collaborative"))

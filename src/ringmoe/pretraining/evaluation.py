@@ -13,8 +13,7 @@ from safetensors.torch import load_file
 
 from ringmoe.archive import Archive, Batch, TileLoader
 from ringmoe.errors import CheckpointError
-from ringmoe.models import load_model
-from ringmoe.pretraining.balance import Routing, routing_of
+from ringmoe.models import RoutingTelemetry, load_model, record_routing
 from ringmoe.pretraining.masks import enlarge
 from ringmoe.pretraining.objective import MaskedModelling
 from ringmoe.pretraining.pretrain import HEADS_FILE, PretrainConfig, objective_around
@@ -36,7 +35,7 @@ class HeldOut:
 
     loss: dict[str, float]
     balance: float
-    routing: Routing
+    routing: RoutingTelemetry
     images: int
 
 
@@ -130,13 +129,14 @@ def evaluate(
     sums: dict[str, torch.Tensor] = {}
     counts: dict[str, torch.Tensor] = {}
     try:
-        for step, data in enumerate(loader.iterate(0, steps)):
-            inputs, own_counts = objective.prepare(data)
-            for total, part in ((sums, objective(inputs)), (counts, own_counts)):
-                for key, value in part.items():
-                    total[key] = total.get(key, 0) + value.double()
-            if progress is not None:
-                progress(step + 1, steps)
+        with record_routing(objective) as routing:
+            for step, data in enumerate(loader.iterate(0, steps)):
+                inputs, own_counts = objective.prepare(data)
+                for total, part in ((sums, objective(inputs)), (counts, own_counts)):
+                    for key, value in part.items():
+                        total[key] = total.get(key, 0) + value.double()
+                if progress is not None:
+                    progress(step + 1, steps)
     finally:
         objective.seed = mask_seed
         objective.train(was_training)
@@ -144,7 +144,7 @@ def evaluate(
     return HeldOut(
         {m: float(terms[f"reconstruction/{m}"]) for m in config.modalities},
         float(terms.get("balance", 0.0)),
-        routing_of(sums),
+        routing,
         int(counts["images"]),
     )
 
