@@ -58,7 +58,7 @@ def test_modalities_of_a_checkpoint_and_the_bytes_they_need(tmp_path, capsys):
         assert max(stop for _, stop in file["ranges"]) <= (folder / name).stat().st_size
 
     info(str(folder), modalities=("optical",))
-    assert "model-00001-of-0000" in capsys.readouterr().out
+    assert "model-00001-of-" in capsys.readouterr().out
 
 
 def test_a_modality_that_a_checkpoint_lacks(tmp_path):

@@ -23,7 +23,7 @@ def test_examples_of_the_page(tmp_path, monkeypatch):
     assert names["encoder"].out_channels == [32, 64, 128, 256]
     assert names["optical"].config.modalities == ("optical",)
     assert names["plan"].parameters == sum(p.numel() for p in names["optical"].parameters())
-    assert names["sar"].config.modalities == ("sar_amplitude",)
+    assert names["sar"].config.modalities == ("sar_complex",)
     assert not any(torch.isnan(p).any() for p in names["optical"].parameters())
 
 

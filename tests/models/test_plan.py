@@ -27,7 +27,7 @@ from ringmoe.sensors import MODALITIES
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("plan") / "model"
-    return save_model(small_model(), folder, max_shard_bytes=200_000)
+    return save_model(small_model(), folder, max_shard_bytes=2_000_000)
 
 
 @given(order=st.permutations(list(MODALITIES)), count=st.integers(1, 4))

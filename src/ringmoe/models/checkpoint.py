@@ -12,7 +12,7 @@ from ringmoe.models.backbone import RingMoE
 from ringmoe.models.card import default_card
 from ringmoe.models.folder import CARD, refuse_to_overwrite, write_config
 from ringmoe.models.hub import local_folder
-from ringmoe.models.plan import plan_load, read_tensor
+from ringmoe.models.plan import plan_load, read_tensors
 from ringmoe.models.shards import MAX_SHARD_BYTES, write_shards
 
 
@@ -86,6 +86,5 @@ def load_model(
     plan = plan_load(local_folder(path), modalities)
     with torch.device("meta"):
         model = RingMoE(plan.config)
-    state = {read.name: read_tensor(read, device, dtype) for read in plan.reads}
-    model.load_state_dict(state, assign=True)
+    model.load_state_dict(read_tensors(plan, device, dtype), assign=True)
     return model.eval()

@@ -120,7 +120,7 @@ class HubCheckpoint(ModelHubMixin, library_name="ringmoe"):
         return super().from_pretrained(folder, **model_kwargs)
 
     @classmethod
-    def _from_pretrained(
+    def _from_pretrained(  # type: ignore[override]  # what else is given is a mistake
         cls,
         *,
         model_id: str,

@@ -111,40 +111,44 @@ def plan_load(folder: str | Path, modalities: Sequence[str] | None = None) -> Lo
     return LoadPlan(folder, part, reads, sum(t.stop - t.start for t in stored.values()))
 
 
-def read_tensor(read: TensorRead, device: torch.device | str, dtype: torch.dtype | None) -> Tensor:
-    """The planned rows of a tensor, read into the memory where they stay.
+def read_tensors(
+    plan: LoadPlan, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
+) -> dict[str, Tensor]:
+    """What is planned, each tensor read into the memory where it stays.
 
-    Where type and device are those of the file, nothing else is allocated; else one buffer of
-    `CHUNK_BYTES`.
+    Where type or device are not those of the file, values pass through one buffer of
+    `CHUNK_BYTES`; nothing else is allocated.
 
     Args:
-        read: What to read.
+        plan: What to read.
         device: Where to.
         dtype: As what; None for the type in the file.
 
     Raises:
-        CheckpointError: The file cannot be read, or ends too early.
+        CheckpointError: A file cannot be read, or ends too early.
     """
-    out = torch.empty(read.shape, dtype=dtype or read.dtype, device=device)
-    lengths = [(stop - start) // read.dtype.itemsize for start, stop in read.ranges]
-    try:
-        with read.file.open("rb", buffering=0) as stream:
-            for (start, _), part in zip(read.ranges, out.view(-1).split(lengths), strict=True):
-                stream.seek(start)
-                _fill(part, stream, read.dtype)
-    except OSError as error:
-        raise CheckpointError(f"{read.file} cannot be read ({error}): copy it anew") from None
-    return out
+    buffer = torch.empty(CHUNK_BYTES, dtype=torch.uint8, device="cpu")
+    state = {}
+    for read in plan.reads:
+        out = torch.empty(read.shape, dtype=dtype or read.dtype, device=device)
+        lengths = [(stop - start) // read.dtype.itemsize for start, stop in read.ranges]
+        try:
+            with read.file.open("rb", buffering=0) as stream:
+                for (start, _), part in zip(read.ranges, out.view(-1).split(lengths), strict=True):
+                    stream.seek(start)
+                    _fill(part, stream, buffer.view(read.dtype))
+        except OSError as error:
+            raise CheckpointError(f"{read.file} cannot be read ({error}): copy it anew") from None
+        state[read.name] = out
+    return state
 
 
-def _fill(out: Tensor, stream: FileIO, dtype: torch.dtype) -> None:
-    """Read as many values of a type as `out` has."""
-    if out.device.type == "cpu" and out.dtype == dtype:
+def _fill(out: Tensor, stream: FileIO, buffer: Tensor) -> None:
+    """Read as many values as `out` has, of the type of `buffer`."""
+    if out.device.type == "cpu" and out.dtype == buffer.dtype:
         _read_exactly(out, stream)
         return
-    size = CHUNK_BYTES // dtype.itemsize
-    buffer = torch.empty(min(size, len(out)), dtype=dtype, device="cpu")
-    for part in out.split(size):
+    for part in out.split(len(buffer)):
         values = buffer[: len(part)]
         _read_exactly(values, stream)
         part.copy_(values)
@@ -152,7 +156,7 @@ def _fill(out: Tensor, stream: FileIO, dtype: torch.dtype) -> None:
 
 def _read_exactly(out: Tensor, stream: FileIO) -> None:
     """Fill a tensor's memory; one system call reads at most 2 GiB."""
-    missing = memoryview(out.view(torch.uint8).numpy())
+    missing = out.view(torch.uint8).numpy().data
     while missing:
         count = stream.readinto(missing)
         if not count:
