@@ -1,5 +1,7 @@
 """An Observation refuses what a model could not know how to read."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -26,6 +28,18 @@ def test_channels_may_be_given_as_the_sensor_describes_them():
     slc = get_sensor("sentinel1-slc")
     stem = slc.stem_channels(slc.select(["VV"]))
     assert Observation(IMAGES[:, :2], "sar_complex", stem).channel_names == ("VV_I", "VV_Q")
+
+
+def test_a_channel_outside_the_vocabulary_must_say_what_it_measures():
+    """A key of its own will do where wavelength or polarisation is known, and not where none is."""
+    band = replace(get_sensor("landsat8").channels[0], key="1234 nm", wavelength_nm=1234.0)
+    channels = (band, "B03", "B02")
+    observation = Observation(IMAGES, "multispectral", channels, gsd=30.0)
+    assert observation.channel_names == ("1234 nm", "B03", "B02")
+    with pytest.raises(UnknownChannelError, match="no channel 1234 nm"):
+        Observation(IMAGES, "multispectral", (replace(band, wavelength_nm=None), "B03", "B02"))
+    with pytest.raises(UnknownChannelError, match="twice"):
+        Observation(IMAGES, "multispectral", (band, band, "B02"))
 
 
 @pytest.mark.parametrize(
