@@ -133,6 +133,8 @@ class HubCheckpoint(ModelHubMixin, library_name="ringmoe"):
         device: torch.device | str = "cpu",
         dtype: torch.dtype | None = None,
         config: Any = None,  # what the mixin made of config.json
+        proxies: Any = None,  # this and the next come from huggingface_hub before 1.0
+        resume_download: Any = None,
     ) -> RingMoE:
         from ringmoe.models.checkpoint import load_model
 
