@@ -99,7 +99,7 @@ def _loop_ffn(
         if len(x_):
             h, a = kept or [x.new_empty(len(x_), w1.shape[2])] * 2
             torch.addmm(b1_, x_, w1_, out=h)
-            F.gelu(h, out=a)
+            F.gelu(h, out=a)  # type: ignore[call-arg] # the stubs do not know `out`
             torch.addmm(b2_, a, w2_, out=out_)
     return out, hidden, active
 
