@@ -301,8 +301,9 @@ class TestModel:
 
         They are two of 3 channels: 24 to 64, and 64 to 16 weights of width 8.
         """
-        config = SMALL.replace(stem="spectral")
-        model = small_model(stem="spectral", dtype=torch.float32)
+        dense = {"stem": "spectral", "specialized_experts": 0, "collaborative_experts": 0}
+        config = SMALL.replace(**dense)
+        model = small_model(dtype=torch.float32, **dense)
         observation = observe("optical", dtype=torch.float32)
         with torch.no_grad():
             model([observation])
