@@ -21,7 +21,7 @@ COLUMNS = {
     "land-use-linear": ("land use pixels", "accuracy"),
     "land-use-linear ": ("land use, mean of classes", "class_accuracy"),
 }
-FIRST = ("statistics", "pixels", "random", "default")
+FIRST = ("statistics", "pixels", "random", "default", "short")
 
 
 def read_cells(folder: Path) -> Cells:
