@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from ringmoe.models.initialisation import draw_matrices
 
@@ -62,6 +64,10 @@ def grouped_ffn(
     if x.is_cuda and x.dtype != torch.float64 and hasattr(F, "grouped_mm"):
         return _grouped_mm_ffn(x, offsets, w1, b1, w2, b2)
     keep = torch.is_grad_enabled() and any(t.requires_grad for t in (x, w1, b1, w2, b2))
+    if torch.compiler.is_compiling():
+        return _operator(x, offsets, w1, b1, w2, b2, keep)[0]
+    if keep:
+        return _LoopFFN.apply(x, offsets, w1, b1, w2, b2)
     return _loop_ffn(x, offsets, w1, b1, w2, b2, keep)[0]
 
 
@@ -70,28 +76,23 @@ def _grouped_mm_ffn(
 ) -> Tensor:
     """CUDA: one grouped product per layer; the offsets stay on the device, nothing waits."""
     ends = offsets.to(torch.int32)
-    rows = torch.arange(len(x), device=x.device, dtype=torch.int32)
+    rows = torch.arange(x.shape[0], device=x.device, dtype=torch.int32)
     group = torch.searchsorted(ends, rows, right=True)
     hidden = F.gelu(F.grouped_mm(x, w1, offs=ends) + b1.index_select(0, group))
     return F.grouped_mm(hidden, w2, offs=ends) + b2.index_select(0, group)
 
 
-# CPU: group by group, so that hidden activations stay in the cache. Which rows are a group's is
-# known only when it runs, so torch.compile and torch.export must take the loop whole: it is an
-# operator, and so is its gradient. With plain autograd the gradients of a stack's slices would be
-# copied together once more, which costs as much as the products where an expert has few tokens.
-
-
-@torch.library.custom_op("ringmoe::grouped_ffn", mutates_args=())
 def _loop_ffn(
     x: Tensor, offsets: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, keep: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """`grouped_ffn`, and the hidden rows before and after GELU, to keep for the gradient.
+    """CPU: group by group, so that hidden activations stay in the cache.
 
-    Those are `(N, hidden)`; without rows if not to keep.
+    Returns `grouped_ffn` and, to keep for the gradient, the hidden rows before and after GELU:
+    `(N, hidden)`, or without rows.
     """
     out, hidden, active = _outputs(x, w1, keep)
-    rows = [t.split(_sizes(offsets)) for t in ((x, out, hidden, active) if keep else (x, out))]
+    sizes = _sizes(offsets)
+    rows = [t.split(sizes) for t in ((x, out, hidden, active) if keep else (x, out))]
     stacks = [t.unbind(0) for t in (w1, b1, w2, b2)]
     for (x_, out_, *kept), (w1_, b1_, w2_, b2_) in zip(
         zip(*rows, strict=True), zip(*stacks, strict=True), strict=True
@@ -104,7 +105,6 @@ def _loop_ffn(
     return out, hidden, active
 
 
-@torch.library.custom_op("ringmoe::grouped_ffn_backward", mutates_args=())
 def _loop_ffn_backward(
     grad: Tensor,
     x: Tensor,
@@ -117,7 +117,8 @@ def _loop_ffn_backward(
 ) -> list[Tensor]:
     """Gradients of `x` and, where the experts learn, of `w1`, `b1`, `w2` and `b2`."""
     dx, *dstacks = gradients = _gradients(x, w1, w2, learns)
-    rows = [t.split(_sizes(offsets)) for t in (grad, x, hidden, active, dx)]
+    sizes = _sizes(offsets)
+    rows = [t.split(sizes) for t in (grad, x, hidden, active, dx)]
     stacks = [t.unbind(0) for t in (w1, w2, *dstacks)]
     for (dy, x_, h, a, dx_), (w1_, w2_, *dstacks_) in zip(
         zip(*rows, strict=True), zip(*stacks, strict=True), strict=True
@@ -153,14 +154,57 @@ def _gradients(x: Tensor, w1: Tensor, w2: Tensor, learns: bool) -> list[Tensor]:
     return [dx, torch.empty_like(w1), db1, torch.empty_like(w2), db2]
 
 
-@_loop_ffn.register_fake
+class _LoopFFN(torch.autograd.Function):
+    """The loop with its gradient.
+
+    With plain autograd the gradients of a stack's slices would be copied together once more,
+    which costs as much as the products where an expert has few tokens.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, offsets: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor
+    ) -> Tensor:
+        output = _loop_ffn(x, offsets, w1, b1, w2, b2, keep=True)
+        _save(ctx, (x, offsets, w1, b1, w2, b2), output)
+        return output[0]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        return _backward(ctx, grad, _loop_ffn_backward)
+
+
+def _save(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor, Tensor]) -> None:
+    x, offsets, w1, _, w2, *_ = inputs
+    ctx.save_for_backward(x, offsets, w1, w2, *output[1:])
+
+
+def _backward(
+    ctx: Any, grad: Tensor, loop_backward: Callable[..., list[Tensor]]
+) -> tuple[Tensor | None, ...]:
+    learns = any(ctx.needs_input_grad[2:6])  # frozen experts only pass the gradient on
+    dx, *stacks = loop_backward(grad, *ctx.saved_tensors, learns)
+    return dx, None, *(stacks if learns else [None] * 4)
+
+
+# torch.compile and torch.export cannot look into the loop: which rows are a group's is known only
+# when it runs. They take it whole, as an operator, and its gradient as another. Eager mode does
+# without these, which take a second to be first called and hide the products from a FLOP counter.
+_operator = torch.library.custom_op("ringmoe::grouped_ffn", _loop_ffn, mutates_args=())
+_operator_backward = torch.library.custom_op(
+    "ringmoe::grouped_ffn_backward", _loop_ffn_backward, mutates_args=()
+)
+
+
+@_operator.register_fake
 def _(
     x: Tensor, offsets: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, keep: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     return _outputs(x, w1, keep)
 
 
-@_loop_ffn_backward.register_fake
+@_operator_backward.register_fake
 def _(
     grad: Tensor,
     x: Tensor,
@@ -174,18 +218,13 @@ def _(
     return _gradients(x, w1, w2, learns)
 
 
-def _keep_for_backward(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor, Tensor]) -> None:
-    x, offsets, w1, _, w2, _, _ = inputs
-    ctx.set_materialize_grads(False)  # there are none of the hidden rows
-    ctx.save_for_backward(x, offsets, w1, w2, *output[1:])
+def _operator_save(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor, Tensor]) -> None:
+    ctx.set_materialize_grads(False)  # of the hidden rows, which nobody uses
+    _save(ctx, inputs, output)
 
 
-def _backward(ctx: Any, grad: Tensor | None, *_: None) -> tuple[Tensor | None, ...]:
-    if grad is None:
-        return (None,) * 7
-    learns = any(ctx.needs_input_grad[2:6])  # frozen experts only pass the gradient on
-    dx, *stacks = _loop_ffn_backward(grad, *ctx.saved_tensors, learns)
-    return dx, None, *(stacks if learns else [None] * 4), None
+def _operator_gradients(ctx: Any, grad: Tensor | None, *_: None) -> tuple[Tensor | None, ...]:
+    return (None,) * 7 if grad is None else (*_backward(ctx, grad, _operator_backward), None)
 
 
-_loop_ffn.register_autograd(_backward, setup_context=_keep_for_backward)
+_operator.register_autograd(_operator_gradients, setup_context=_operator_save)
