@@ -20,6 +20,7 @@ from ringmoe.simulation import OBJECT_CLASSES, object_labels, observe_optical, s
 SIZE = 128  # pixels
 
 
+# --8<-- [start:head]
 class PyramidBackbone(nn.Module):
     """What Faster R-CNN asks of a backbone: maps by name, all of `out_channels`."""
 
@@ -47,6 +48,9 @@ def faster_rcnn(encoder: View, classes: int) -> FasterRCNN:
         rpn_anchor_generator=AnchorGenerator(((4,), (8,), (16,), (32,)), ((0.5, 1.0, 2.0),) * 4),
         box_roi_pool=MultiScaleRoIAlign(["0", "1", "2", "3"], output_size=7, sampling_ratio=2),
     )
+
+
+# --8<-- [end:head]
 
 
 def main() -> dict[str, Tensor]:

@@ -17,6 +17,7 @@ from ringmoe.sensors import get_sensor, normalise
 from ringmoe.simulation import observe_sar_amplitude, simulate_landscape
 
 
+# --8<-- [start:head]
 class HeightFPN(nn.Module):
     """Heights from the finest of the fused maps."""
 
@@ -30,6 +31,9 @@ class HeightFPN(nn.Module):
         """Images `(B, C, H, W)` to heights `(B, 1, H, W)` in units of 10 m."""
         maps = self.fpn({str(level): m for level, m in enumerate(self.encoder(images))})
         return F.interpolate(self.head(maps["0"]), scale_factor=4, mode="bilinear")
+
+
+# --8<-- [end:head]
 
 
 def main() -> Tensor:

@@ -19,6 +19,7 @@ from ringmoe.sensors import get_sensor, normalise
 from ringmoe.simulation import LAND_COVER, observe_optical, simulate_landscape
 
 
+# --8<-- [start:head]
 class UPerNet(nn.Module):
     """A RingMoE encoder under the stock decoder and head."""
 
@@ -32,6 +33,9 @@ class UPerNet(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Images `(B, C, H, W)` to class scores `(B, classes, H, W)`."""
         return self.head(self.decoder([images, images, *self.encoder(images)]))
+
+
+# --8<-- [end:head]
 
 
 def main() -> Tensor:
