@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from typing import Any
 
@@ -31,12 +31,13 @@ from torch import Tensor, nn
 from benchmarks.memory import measure_memory
 from benchmarks.timing import (
     Subjects,
-    fastest,
+    Turns,
     finish,
     forward,
     forward_backward,
     keep_memory,
     make_parser,
+    start,
 )
 from ringmoe.models import ModelConfig, RingMoE, create_model, describe, record_routing
 from ringmoe.models.attention import WindowAttention
@@ -53,10 +54,12 @@ ATTENTION = [  # width, heads, window, windows: the tiny preset's stages, 4 imag
 PARTS = ("attention", "models", "telemetry", "memory")
 
 
-def attention(repeats: int) -> list[dict[str, Any]]:
-    """Rows of window attention by stage, dtype and pass."""
+def attention(
+    turns: Turns, shapes: Sequence[tuple[int, int, int, int]] = ATTENTION
+) -> list[dict[str, Any]]:
+    """Rows of window attention by shape, dtype and pass."""
     rows = []
-    for dim, heads, window, windows in ATTENTION:
+    for dim, heads, window, windows in shapes:
         ours = WindowAttention(dim, heads, window, window)
         ours.reset_parameters()
         size = (window, window)
@@ -72,7 +75,7 @@ def attention(repeats: int) -> list[dict[str, Any]]:
             for kind in ("forward", "forward_backward"):
                 if kind == "forward_backward" and dtype == torch.bfloat16:
                     continue
-                rows.append(shape | _attention_row(ours, reference, x, dtype, kind, repeats))
+                rows.append(shape | _attention_row(ours, reference, x, dtype, kind, turns))
     return rows
 
 
@@ -82,7 +85,7 @@ def _attention_row(
     x: Tensor,
     dtype: torch.dtype,
     kind: str,
-    repeats: int,
+    turns: Turns,
 ) -> dict[str, Any]:
     ours, reference = (
         copy.deepcopy(ours).to(dtype).eval(),
@@ -95,7 +98,7 @@ def _attention_row(
         error = (ours.attend(x, size).double() - exact).abs().max() / exact.abs().max()
     make = forward if kind == "forward" else forward_backward
     attend = _Attend(ours)
-    times = fastest({"ours": make(attend, x), "timm": make(reference, x)}, repeats)
+    times = turns.fastest({"ours": make(attend, x), "timm": make(reference, x)})
     return {
         "dtype": str(dtype).removeprefix("torch."),
         "pass": kind,
@@ -142,7 +145,7 @@ class _Features(nn.Module):
         return self.model.forward_features(x)
 
 
-def against_timm(batch: int, repeats: int) -> list[dict[str, Any]]:
+def against_timm(batch: int, turns: Turns) -> list[dict[str, Any]]:
     """The dense shape over timm's model of the same shape."""
     rows = []
     for size, window in ((256, 8), (192, 12)):
@@ -157,7 +160,7 @@ def against_timm(batch: int, repeats: int) -> list[dict[str, Any]]:
                 if kind == "forward"
                 else forward_backward(theirs.train(), image.images),
             }
-            times = fastest(subjects, repeats)
+            times = turns.fastest(subjects)
             rows.append(
                 {"size": size, "window": window, "batch": batch, "pass": kind}
                 | {"ratio_to_timm": times["ours"] / times["timm"]}
@@ -172,7 +175,7 @@ def _pass(model: RingMoE, observations: list[Observation], kind: str) -> Any:
     return forward_backward(model.train(), observations, loss=last_maps)
 
 
-def against_dense(batch: int, repeats: int) -> list[dict[str, Any]]:
+def against_dense(batch: int, turns: Turns) -> list[dict[str, Any]]:
     """The RMoE tiny over the dense tiny on images of four modalities."""
     full, dense = create_model("tiny", seed=0), create_model("tiny", seed=0, **ALONE)
     flops = describe(full.config)["flops_per_image"]
@@ -181,7 +184,7 @@ def against_dense(batch: int, repeats: int) -> list[dict[str, Any]]:
     rows = []
     for kind in ("forward", "forward_backward"):
         subjects = {name: _pass(m, observations, kind) for name, m in _named(full, dense)}
-        times = fastest(subjects, repeats)
+        times = turns.fastest(subjects)
         ratio = times["rmoe"] / times["dense"]
         rows.append(
             {"preset": "tiny", "batch": batch, "pass": kind, "ratio_to_dense": ratio}
@@ -195,7 +198,7 @@ def _named(full: RingMoE, dense: RingMoE) -> list[tuple[str, RingMoE]]:
     return [("rmoe", full), ("dense", dense)]
 
 
-def telemetry(batch: int, repeats: int) -> dict[str, Any]:
+def telemetry(batch: int, turns: Turns) -> dict[str, Any]:
     """What watching the routers costs, on and off."""
     model = create_model("tiny", seed=0)
     observations = observe(batch, model.config.image_size, model.config.modalities)
@@ -205,14 +208,14 @@ def telemetry(batch: int, repeats: int) -> dict[str, Any]:
         with record_routing(model):
             plain()
 
-    times = fastest({"off": plain, "on": watched}, repeats)
-    asked, start = 100_000, time.perf_counter()
+    times = turns.fastest({"off": plain, "on": watched})
+    asked, begun = 100_000, time.perf_counter()
     for _ in range(asked):
         if model.load_listeners:
             raise AssertionError
         for _listen in model.load_listeners:
             raise AssertionError
-    asking = (time.perf_counter() - start) / asked
+    asking = (time.perf_counter() - begun) / asked
     return {
         "batch": batch,
         "on_over_off": times["on"] / times["off"],
@@ -220,7 +223,7 @@ def telemetry(batch: int, repeats: int) -> dict[str, Any]:
     }
 
 
-def compiled(batch: int, repeats: int) -> list[dict[str, Any]]:
+def compiled(batch: int, turns: Turns) -> list[dict[str, Any]]:
     """Forward passes as inductor compiled them over eager ones."""
     rows = []
     for name, changes in (("dense tiny", ALONE), ("tiny", {})):
@@ -231,7 +234,7 @@ def compiled(batch: int, repeats: int) -> list[dict[str, Any]]:
             "compiled": forward(torch.compile(view, fullgraph=True), image.images),  # type: ignore[arg-type]
             "eager": forward(view, image.images),
         }
-        times = fastest(subjects, repeats)
+        times = turns.fastest(subjects)
         rows.append({"model": name, "batch": batch, "ratio": times["compiled"] / times["eager"]})
     return rows
 
@@ -253,18 +256,16 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", choices=(*PARTS, "compile"), default=PARTS)
     parser.add_argument("--batch", type=int, default=16, help="images, a multiple of four")
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(0)
-    batch, repeats = options.batch, options.repeats
+    turns, batch = start(options), options.batch
     measures: dict[str, Callable[[], dict[str, Any]]] = {
-        "attention": lambda: {"attention": attention(repeats)},
+        "attention": lambda: {"attention": attention(turns)},
         "models": lambda: {
-            "dense_to_timm": against_timm(batch // 4, repeats),
-            "rmoe_to_dense": against_dense(batch, repeats),
+            "dense_to_timm": against_timm(batch // 4, turns),
+            "rmoe_to_dense": against_dense(batch, turns),
         },
-        "telemetry": lambda: {"telemetry": telemetry(batch, repeats)},
+        "telemetry": lambda: {"telemetry": telemetry(batch, turns)},
         "memory": lambda: {"memory": measure_memory(batch)},
-        "compile": lambda: {"compile": compiled(batch // 4, repeats)},
+        "compile": lambda: {"compile": compiled(batch // 4, turns)},
     }
     result: dict[str, Any] = {}
     for part in options.parts:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -25,13 +26,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.timing import (
-    fastest,
+    Turns,
     finish,
     forward,
     forward_backward,
     keep_memory,
     make_parser,
     ratios,
+    start,
 )
 from ringmoe.models import ModelConfig
 from ringmoe.models.experts import Experts
@@ -135,8 +137,8 @@ class OneHot(nn.Module):
             torch.tensor([m for m, _ in self.spans]), torch.tensor([n for _, n in self.spans])
         )
         routed = []
-        for start in range(0, len(x), GROUP):
-            rows = slice(start, start + GROUP)
+        for head in range(0, len(x), GROUP):
+            rows = slice(head, head + GROUP)
             present = modality[rows].unique().tolist()
             first, last = present[0] * owned, (present[-1] + 1) * owned
             collaborative = len(self.config.modalities) * owned
@@ -168,10 +170,9 @@ class OneHot(nn.Module):
 
 
 def measure(
-    dim: int, tokens: int, dtype: torch.dtype, kind: str, repeats: int, device: str = "cpu"
+    dim: int, tokens: int, dtype: torch.dtype, kind: str, turns: Turns, device: str = "cpu"
 ) -> dict[str, Any]:
     """One row of the result."""
-    torch.manual_seed(0)
     x = torch.randn(tokens, dim, device=device, dtype=dtype, requires_grad=kind != "forward")
     with torch.device(device):
         layer = Layer(FULL, dim, tokens).to(dtype)
@@ -184,7 +185,7 @@ def measure(
         }
         if device == "cpu" and kind == "forward":
             modules["one_hot"] = OneHot(layer)
-    times = fastest({name: PASSES[kind](m, x) for name, m in modules.items()}, repeats)
+    times = turns.fastest({name: PASSES[kind](m, x) for name, m in modules.items()})
     found = ratios(times, "layer")
     return {
         "device": device,
@@ -192,7 +193,7 @@ def measure(
         "tokens": tokens,
         "dtype": str(dtype).removeprefix("torch."),
         "pass": kind,
-        "repeats": repeats,
+        "repeats": turns.repeats,
         "ratio_to_dense": found["dense"],
         "ratio_to_one_hot": found.get("one_hot"),
         "ratio_to_loop": found["loop"],
@@ -200,12 +201,11 @@ def measure(
     }
 
 
-def measure_numbers(dim: int, tokens: int, repeats: int) -> dict[str, Any]:
+def measure_numbers(dim: int, tokens: int, turns: Turns) -> dict[str, Any]:
     """21 experts over 6 at equal tokens, forward and backward in float32."""
-    torch.manual_seed(0)
     x = torch.randn(tokens, dim, requires_grad=True)
     layers = {"full": Layer(FULL, dim, tokens), "pruned": Layer(PRUNED, dim, tokens)}
-    times = fastest({name: forward_backward(m, x) for name, m in layers.items()}, repeats)
+    times = turns.fastest({name: forward_backward(m, x) for name, m in layers.items()})
     ratio = times["full"] / times["pruned"]
     return {"dim": dim, "tokens": tokens, "experts": [21, 6], "ratio": ratio}
 
@@ -229,23 +229,22 @@ def main() -> None:
     parser = make_parser("moe_layer", __doc__.splitlines()[0])
     parser.add_argument("--dtypes", nargs="+", default=["float32", "bfloat16"])
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    repeats = options.repeats
-    few = min(repeats, EMULATED_REPEATS)
+    turns = start(options)
+    few = replace(turns, repeats=min(turns.repeats, EMULATED_REPEATS), warmup=1)
     emulated = {"bfloat16"} if not torch.ops.mkldnn._is_mkldnn_bf16_supported() else set()
     rows = [
-        measure(dim, tokens, getattr(torch, dtype), kind, few if dtype in emulated else repeats)
+        measure(dim, tokens, getattr(torch, dtype), kind, few if dtype in emulated else turns)
         for dtype in options.dtypes
         for dim, tokens in SHAPES
         for kind in PASSES
     ]
     if torch.cuda.is_available():
         rows += [
-            measure(dim, tokens, torch.bfloat16, kind, repeats, "cuda")
+            measure(dim, tokens, torch.bfloat16, kind, turns, "cuda")
             for dim, tokens in CUDA_SHAPES
             for kind in PASSES
         ]
-    numbers = [measure_numbers(dim, tokens, repeats) for dim, tokens in SHAPES]
+    numbers = [measure_numbers(dim, tokens, turns) for dim, tokens in SHAPES]
     text = table(rows) + "".join(
         f"\n{n['dim']:5} {n['tokens']:6} 21 experts over 6: {n['ratio']:.2f}" for n in numbers
     )

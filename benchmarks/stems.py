@@ -11,7 +11,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmarks.timing import fastest, finish, forward, forward_backward, keep_memory, make_parser
+from benchmarks.timing import (
+    Turns,
+    finish,
+    forward,
+    forward_backward,
+    keep_memory,
+    make_parser,
+    start,
+)
 from ringmoe.models import RingMoE, create_model
 
 MODALITY = "multispectral"
@@ -41,7 +49,7 @@ class _LastMap(nn.Module):
         return self.view(x)[-1]
 
 
-def measure(repeats: int) -> list[dict[str, Any]]:
+def measure(turns: Turns) -> list[dict[str, Any]]:
     """One row a shape, batch, part and pass."""
     rows = []
     for preset, batch in SIZES:
@@ -56,7 +64,7 @@ def measure(repeats: int) -> list[dict[str, Any]]:
                 for module in modules.values():
                     module.train(name != "forward")
                 subjects = {kind: how(module, images) for kind, module in modules.items()}
-                times = fastest(subjects, repeats)
+                times = turns.fastest(subjects)
                 rows.append(
                     {
                         "preset": preset,
@@ -74,8 +82,7 @@ def main() -> None:
     """Print the table, or with --json all of it with the environment."""
     options = make_parser("stems", "A spectral stem's time over a named one's.").parse_args()
     keep_memory()
-    torch.set_num_threads(options.threads)
-    rows = measure(options.repeats)
+    rows = measure(start(options))
     lines = [f"{'':32} {'named':>10}  ratio"]
     for row in rows:
         title = f"{row['preset']} x {row['batch']}, {row['part']}, {row['pass']}"
