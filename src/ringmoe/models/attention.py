@@ -116,7 +116,7 @@ class WindowAttention(nn.Module):
             nn.Linear(2, 512), nn.ReLU(inplace=True), nn.Linear(512, num_heads, bias=False)
         )
         self.qkv = nn.Linear(dim, 3 * dim, bias=False)
-        self.q_bias = nn.Parameter(torch.empty(dim))  # keys have no bias: softmax would cancel it
+        self.q_bias = nn.Parameter(torch.empty(dim))  # keys have none in Swin V2
         self.v_bias = nn.Parameter(torch.empty(dim))
         self.proj = nn.Linear(dim, dim)
         self._kept_bias: dict[tuple, tuple[tuple, Tensor]] = {}
