@@ -38,6 +38,9 @@ class ModelConfig:
         stem: "named": weights for each channel name of the vocabularies. "spectral": kernels
             computed from wavelength and bandwidth, or polarisation and component, and the ground
             sampling distance, so that channels of other sensors work too.
+        kept_experts: Of each block over all stages, the numbers of the collaborative experts that
+            expert pruning left, ascending; None for all. Routers keep every row: a token takes
+            the most probable of those kept, at its probability among all.
 
     Raises:
         ConfigError: A value is not allowed, or two do not agree.
@@ -57,10 +60,14 @@ class ModelConfig:
     gate: Gate = "softmax"
     residual_scale: float = 1.0
     stem: StemKind = "named"
+    kept_experts: tuple[tuple[int, ...], ...] | None = None
 
     def __post_init__(self) -> None:
         for name in ("depths", "num_heads", "modalities"):  # JSON and YAML give lists
             object.__setattr__(self, name, tuple(getattr(self, name)))
+        if self.kept_experts is not None:
+            kept = tuple(tuple(numbers) for numbers in self.kept_experts)
+            object.__setattr__(self, "kept_experts", kept)
         _check(self)
 
     @property
@@ -82,6 +89,12 @@ class ModelConfig:
     def routed_experts(self) -> int:
         """Experts in one block's stack: every modality's specialized ones, then collaborative."""
         return len(self.modalities) * self.specialized_experts + self.collaborative_experts
+
+    def kept_in(self, block: int) -> tuple[int, ...]:
+        """Numbers of the collaborative experts of a block, counted over all stages."""
+        if self.kept_experts is None:
+            return tuple(range(self.collaborative_experts))
+        return self.kept_experts[block]
 
     def hidden(self, width: int) -> int:
         """Hidden width of an expert in a stage of that width."""
@@ -146,12 +159,28 @@ def _check(config: ModelConfig) -> None:
         raise ConfigError("the number of experts cannot be negative")
     if not (config.specialized_experts or config.collaborative_experts or config.shared_expert):
         raise ConfigError("a block needs at least one expert: specialized, collaborative or shared")
+    if config.kept_experts is not None:
+        _check_kept(config, config.kept_experts)
     if config.gate not in ("softmax", "unit"):
         raise ConfigError(f"gate must be 'softmax' or 'unit', got {config.gate!r}")
     if not 0 <= config.residual_scale <= 1:
         raise ConfigError(f"residual_scale must be in 0 to 1, got {config.residual_scale}")
     if config.stem not in ("named", "spectral"):
         raise ConfigError(f"stem must be 'named' or 'spectral', got {config.stem!r}")
+
+
+def _check_kept(config: ModelConfig, kept: tuple[tuple[int, ...], ...]) -> None:
+    if len(kept) != sum(config.depths):
+        raise ConfigError(
+            f"kept_experts must name those of {sum(config.depths)} blocks, got {len(kept)}"
+        )
+    known = range(config.collaborative_experts)
+    for block, numbers in enumerate(kept):
+        if list(numbers) != sorted(set(numbers) & set(known)):
+            raise ConfigError(
+                f"kept_experts of block {block} must be ascending and under {len(known)}, "
+                f"got {list(numbers)}"
+            )
 
 
 PRESETS: dict[str, ModelConfig] = {

@@ -1,0 +1,1 @@
+"""Smaller models from larger ones: statistics, sub-models, expert pruning, dense integration."""
