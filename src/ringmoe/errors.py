@@ -69,6 +69,10 @@ class CheckpointError(RingmoeError, ValueError):
     """A checkpoint lacks a tensor, has one of another shape, or is no checkpoint."""
 
 
+class StatisticsError(RingmoeError, ValueError):
+    """Routing statistics are absent, damaged, of another checkpoint, or lack a modality."""
+
+
 class NonFiniteLossError(RingmoeError, ArithmeticError):
     """The training loss became NaN or infinite; the batch's provenance was saved beside the run."""
 
