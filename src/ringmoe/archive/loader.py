@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -55,6 +56,14 @@ class Batch:
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on a device."""
         return replace(self, observation=self.observation.to(device), scale=self.scale.to(device))
+
+    def origin(self) -> dict[str, Any]:
+        """Modality, file and window of every image, and whether its pixels are finite, as JSON."""
+        return {
+            "modality": self.modality,
+            "tiles": list(self.provenance),
+            "finite": self.observation.images.isfinite().all((1, 2, 3)).tolist(),
+        }
 
 
 class TileLoader:

@@ -1,6 +1,5 @@
 """Masked image modelling of what the sensors measure: masks, targets, decoders, the objective."""
 
-from ringmoe.pretraining.balance import balance_loss
 from ringmoe.pretraining.evaluation import (
     HeldOut,
     Reconstruction,
@@ -10,8 +9,9 @@ from ringmoe.pretraining.evaluation import (
     reconstruct,
 )
 from ringmoe.pretraining.objective import MaskedModelling
-from ringmoe.pretraining.pretrain import PretrainConfig, RunResult, make_objective, pretrain
+from ringmoe.pretraining.pretrain import PretrainConfig, make_objective, pretrain
 from ringmoe.pretraining.targets import TARGETS, make_target
+from ringmoe.training import RunResult
 
 __all__ = [
     "TARGETS",
@@ -20,7 +20,6 @@ __all__ = [
     "PretrainConfig",
     "Reconstruction",
     "RunResult",
-    "balance_loss",
     "evaluate",
     "load_objective",
     "make_objective",

@@ -13,11 +13,10 @@ from ringmoe.archive import Batch
 from ringmoe.errors import ConfigError
 from ringmoe.models import RingMoE, RouterLoad
 from ringmoe.observation import Observation
-from ringmoe.pretraining.balance import stack_loads, total_balance
 from ringmoe.pretraining.decoders import LinearDecoder
 from ringmoe.pretraining.masks import draw_masks, enlarge
 from ringmoe.pretraining.targets import Pixels, Target, make_target
-from ringmoe.training import Objective, Terms
+from ringmoe.training import Objective, Terms, stack_loads, total_balance
 
 
 @dataclass(frozen=True)
@@ -181,7 +180,7 @@ class MaskedModelling(Objective):
         logged = torch.where(pixels > 0, errors.detach(), torch.nan)
         for modality, error in zip(self.modalities, logged.unbind(), strict=True):
             terms[f"reconstruction/{modality}"] = error
-        found = total_balance(sums)
+        found = total_balance(sums, self.model.config)
         if found is not None:
             # Not additive over micro-batches: each has its own, weighted by its images.
             balance, routers = found[0] * (sums["images"] / counts["images"].clamp(min=1)), found[1]
@@ -191,14 +190,7 @@ class MaskedModelling(Objective):
 
     def provenance(self, data: Sequence[Batch]) -> list[dict[str, Any]]:
         """The file and window of every image, and whether its pixels are finite."""
-        return [
-            {
-                "modality": batch.observation.modality,
-                "tiles": list(batch.provenance),
-                "finite": batch.observation.images.isfinite().all((1, 2, 3)).tolist(),
-            }
-            for batch in data
-        ]
+        return [batch.origin() for batch in data]
 
     def _number(self, batch: MaskedBatch) -> int:
         return self.modalities.index(batch.observation.modality)

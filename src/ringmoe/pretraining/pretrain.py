@@ -20,6 +20,7 @@ from ringmoe.pretraining.targets import make_target
 from ringmoe.sensors import MODALITIES, modality_named
 from ringmoe.training import (
     RunFolder,
+    RunResult,
     Trainer,
     TrainingConfig,
     begin_run,
@@ -101,21 +102,6 @@ class PretrainConfig(TrainingConfig):
         for modality, target in self.targets.items():
             modality_named(modality)
             make_target(modality, target)
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """Where a run's results are.
-
-    Attributes:
-        run_dir: The run folder.
-        model_dir: The trained backbone, as `load_model` reads it.
-        metrics_path: One JSON line a logged step.
-    """
-
-    run_dir: Path
-    model_dir: Path
-    metrics_path: Path
 
 
 def make_objective(config: PretrainConfig, modalities: tuple[str, ...]) -> MaskedModelling:
@@ -210,4 +196,4 @@ def pretrain(config: PretrainConfig, *, resume: bool = False, progress: bool = T
         if ranks.is_main:
             _save_result(trainer, run)
         ranks.wait()
-    return RunResult(run.path, run.model_path, run.metrics_path)
+    return run.result

@@ -1,5 +1,6 @@
 """One engine for pre-training and fine-tuning: it knows an objective, and no task."""
 
+from ringmoe.training.balance import balance_loss, stack_loads, total_balance
 from ringmoe.training.checkpoint import load_checkpoint, load_weights
 from ringmoe.training.config import TrainingConfig, require, to_plain
 from ringmoe.training.distributed import Ranks, join_ranks
@@ -7,17 +8,19 @@ from ringmoe.training.engine import DataSource, StepResult, Trainer, fit
 from ringmoe.training.metrics import read_metrics
 from ringmoe.training.objective import Objective, Terms
 from ringmoe.training.precision import choose_precision
-from ringmoe.training.run_folder import RunFolder, begin_run
+from ringmoe.training.run_folder import RunFolder, RunResult, begin_run
 
 __all__ = [
     "DataSource",
     "Objective",
     "Ranks",
     "RunFolder",
+    "RunResult",
     "StepResult",
     "Terms",
     "Trainer",
     "TrainingConfig",
+    "balance_loss",
     "begin_run",
     "choose_precision",
     "fit",
@@ -26,5 +29,7 @@ __all__ = [
     "load_weights",
     "read_metrics",
     "require",
+    "stack_loads",
     "to_plain",
+    "total_balance",
 ]

@@ -14,6 +14,7 @@ import json
 import os
 import platform
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,21 @@ from ringmoe.files import replacing
 from ringmoe.training.checkpoint import list_checkpoints
 from ringmoe.training.config import FREE_ON_RESUME
 from ringmoe.training.distributed import Ranks
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """Where a run's results are.
+
+    Attributes:
+        run_dir: The run folder.
+        model_dir: The trained backbone, as `load_model` reads it.
+        metrics_path: One JSON line a logged step.
+    """
+
+    run_dir: Path
+    model_dir: Path
+    metrics_path: Path
 
 
 class RunFolder:
@@ -43,6 +59,11 @@ class RunFolder:
         self.tensorboard_path = self.path / "tensorboard"
         self.checkpoints_path = self.path / "checkpoints"
         self.model_path = self.path / "model"
+
+    @property
+    def result(self) -> RunResult:
+        """Where the results of the finished run are."""
+        return RunResult(self.path, self.model_path, self.metrics_path)
 
     def latest_checkpoint(self) -> Path | None:
         """The newest whole checkpoint, None before the first."""

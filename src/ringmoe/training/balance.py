@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from ringmoe.models import ModelConfig, RouterLoad
 
@@ -24,7 +25,8 @@ def stack_loads(
 
     Returns:
         `BRANCH/probability` (with gradient) and `BRANCH/chosen`, each `(modalities, blocks, E)`,
-        for the branches that the model has.
+        for the branches that the model has; where pruning left fewer experts than E, the rest of
+        the row is 0.
     """
     found = {(load.branch, load.modality, load.block): load for load in loads}
     numbers = {
@@ -39,7 +41,9 @@ def stack_loads(
         nothing = like.new_zeros(experts)
         for kind in ("probability", "chosen"):
             rows = [
-                getattr(found[key], kind).to(nothing.dtype) if key in found else nothing
+                _padded(getattr(found[key], kind).to(nothing.dtype), experts)
+                if key in found
+                else nothing
                 for modality in config.modalities
                 for key in ((branch, modality, block) for block in range(sum(config.depths)))
             ]
@@ -48,7 +52,13 @@ def stack_loads(
     return stacked
 
 
-def balance_loss(probability: Tensor, chosen: Tensor) -> Tensor:
+def _padded(row: Tensor, length: int) -> Tensor:
+    return pad(row, (0, length - len(row)))
+
+
+def balance_loss(
+    probability: Tensor, chosen: Tensor, experts: Tensor | int | None = None
+) -> Tensor:
     """E * sum over experts of f_e * p_e, the load-balance loss of Switch Transformer.
 
     Fedus et al. 2022 (arXiv 2101.03961, equations 4 to 6): f_e is the share of tokens that chose
@@ -57,15 +67,17 @@ def balance_loss(probability: Tensor, chosen: Tensor) -> Tensor:
     Args:
         probability: `(..., E)` probabilities summed over tokens.
         chosen: `(..., E)` counts of tokens.
+        experts: How many of the E can be chosen, `(...)`; None for all.
 
     Returns:
         `(...)`; 0 for a router without tokens.
     """
+    experts = chosen.shape[-1] if experts is None else experts
     tokens = chosen.sum(-1, keepdim=True).clamp(min=1)
-    return chosen.shape[-1] * (chosen / tokens * (probability / tokens)).sum(-1)
+    return experts * (chosen / tokens * (probability / tokens)).sum(-1)
 
 
-def total_balance(sums: Mapping[str, Tensor]) -> tuple[Tensor, Tensor] | None:
+def total_balance(sums: Mapping[str, Tensor], config: ModelConfig) -> tuple[Tensor, Tensor] | None:
     """Sum of `balance_loss` over all routers that had tokens, and how many these are.
 
     The sum, not the mean, so that the push on one router does not depend on how deep the model is
@@ -77,6 +89,7 @@ def total_balance(sums: Mapping[str, Tensor]) -> tuple[Tensor, Tensor] | None:
 
     Args:
         sums: As `stack_loads` makes them.
+        config: The model's shape.
 
     Returns:
         Two scalars, or None for a model without routers.
@@ -86,9 +99,12 @@ def total_balance(sums: Mapping[str, Tensor]) -> tuple[Tensor, Tensor] | None:
         if f"{branch}/chosen" not in sums:
             continue
         probability, chosen = sums[f"{branch}/probability"], sums[f"{branch}/chosen"]
+        experts = None
         if branch == "collaborative":
             probability, chosen = probability.sum(0), chosen.sum(0)
-        losses.append(balance_loss(probability, chosen).flatten())
+            kept = [len(config.kept_in(block)) for block in range(sum(config.depths))]
+            experts = chosen.new_tensor(kept)
+        losses.append(balance_loss(probability, chosen, experts).flatten())
         used.append((chosen.sum(-1) > 0).flatten())
     if not losses:
         return None

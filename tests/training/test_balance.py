@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ringmoe.models import ModelConfig, RouterLoad
-from ringmoe.pretraining.balance import balance_loss, stack_loads, total_balance
+from ringmoe.training import balance_loss, stack_loads, total_balance
 
 E = 4
 CONFIG = ModelConfig(depths=(1,), num_heads=(1,), embed_dim=4, window_size=2, image_size=8,
@@ -43,14 +43,26 @@ def test_the_collaborative_router_is_balanced_over_the_whole_batch():
     """Optical takes experts 0 and 1, SAR 2 and 3: each specialized router has 4 * 2 / 4 = 2, the
     collaborative one, over both, 1: the sum is 5.
     """
-    total, routers = total_balance(sums_of([8.0, 8, 0, 0], [0.0, 0, 8, 8]))
+    total, routers = total_balance(sums_of([8.0, 8, 0, 0], [0.0, 0, 8, 8]), CONFIG)
     assert (total.item(), routers.item()) == (pytest.approx(5), 3)
 
 
 def test_routers_without_tokens_are_left_out():
     """No SAR: a specialized router at 2 and a collaborative one at 2."""
-    total, routers = total_balance(sums_of([8.0, 8, 0, 0], [0.0] * 4))
+    total, routers = total_balance(sums_of([8.0, 8, 0, 0], [0.0] * 4), CONFIG)
     assert (total.item(), routers.item()) == (4, 2)
+
+
+def test_a_router_with_pruned_experts_is_balanced_over_those_kept():
+    """Two of four kept and used alike: 2 * (1/4 + 1/4) = 1, as for all four."""
+    pruned = CONFIG.replace(kept_experts=((1, 3),))
+    half = torch.tensor([8.0, 8])
+    sums = stack_loads(
+        [RouterLoad(0, "collaborative", "optical", half, half.long())], pruned, torch.zeros(())
+    )
+    assert sums["collaborative/chosen"].shape == (2, 1, E)
+    total, routers = total_balance(sums, pruned)
+    assert (total.item(), routers.item()) == (1, 1)
 
 
 def test_the_gradient_pushes_towards_what_is_chosen_less():
@@ -62,4 +74,4 @@ def test_the_gradient_pushes_towards_what_is_chosen_less():
 
 def test_a_dense_model_has_no_balance():
     dense = ModelConfig(specialized_experts=0, collaborative_experts=0)
-    assert total_balance(stack_loads([], dense, torch.zeros(()))) is None
+    assert total_balance(stack_loads([], dense, torch.zeros(())), dense) is None
