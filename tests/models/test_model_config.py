@@ -14,7 +14,7 @@ def test_giant_has_the_shape_of_the_released_code():
     assert giant.depths == (2, 2, 18, 2)
     assert giant.num_heads == (14, 28, 56, 112)
     assert (giant.window_size, giant.patch_size, giant.image_size) == (12, 4, 192)
-    assert giant.routed_experts == 4 * 4 + 4
+    assert giant.router_rows == giant.experts_in(0) == 4 * 4 + 4
 
 
 def test_every_preset_has_heads_of_32_channels_as_swin_has():

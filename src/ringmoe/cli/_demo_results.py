@@ -217,7 +217,7 @@ def _figures(
     """The numbers at the top of the page."""
     shape = objective.model.config
     parameters = describe(shape)["parameters"]
-    experts = shape.routed_experts * sum(shape.depths)
+    experts = sum(shape.experts_in(block) for block in range(sum(shape.depths)))
     rate = statistics.median(line["images_per_s"] for line in metrics)
     return [
         (f"{parameters['total'] / 1e6:.1f} M", "parameters"),

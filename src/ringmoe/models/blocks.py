@@ -88,10 +88,10 @@ class Block(nn.Module):
     Args:
         config: The model's shape.
         stage: Number of the stage.
-        shifted: Whether the windows are shifted.
+        index: Number of the block in it; the windows of every other one are shifted.
     """
 
-    def __init__(self, config: ModelConfig, stage: int, shifted: bool) -> None:
+    def __init__(self, config: ModelConfig, stage: int, index: int) -> None:
         super().__init__()
         dim = config.widths[stage]
         self.attn = WindowAttention(
@@ -99,10 +99,10 @@ class Block(nn.Module):
             config.num_heads[stage],
             config.window_size,
             config.native_window(stage),
-            shifted,
+            shifted=bool(index % 2),
         )
         self.norm1 = nn.LayerNorm(dim)
-        self.ffn = RMoE(config, dim)
+        self.ffn = RMoE(config, dim, sum(config.depths[:stage]) + index)
         self.norm2 = nn.LayerNorm(dim)
 
     def forward(
@@ -126,7 +126,7 @@ class Stage(nn.Module):
         super().__init__()
         self.downsample = PatchMerging(config.widths[index - 1]) if index else None
         self.blocks = nn.ModuleList(
-            Block(config, index, shifted=bool(number % 2)) for number in range(config.depths[index])
+            Block(config, index, number) for number in range(config.depths[index])
         )
 
     def typed_blocks(self) -> list[Block]:

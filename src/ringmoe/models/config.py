@@ -40,7 +40,8 @@ class ModelConfig:
             sampling distance, so that channels of other sensors work too.
         kept_experts: Of each block over all stages, the numbers of the collaborative experts that
             expert pruning left, ascending; None for all. Routers keep every row: a token takes
-            the most probable of those kept, at its probability among all.
+            the most probable of those kept, at its probability among all. A block that keeps none
+            has no collaborative branch.
 
     Raises:
         ConfigError: A value is not allowed, or two do not agree.
@@ -67,7 +68,9 @@ class ModelConfig:
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if self.kept_experts is not None:
             kept = tuple(tuple(numbers) for numbers in self.kept_experts)
-            object.__setattr__(self, "kept_experts", kept)
+            everything = tuple(range(self.collaborative_experts))
+            pruned = any(numbers != everything for numbers in kept)
+            object.__setattr__(self, "kept_experts", kept if pruned else None)
         _check(self)
 
     @property
@@ -86,9 +89,13 @@ class ModelConfig:
         return self.strides[-1]
 
     @property
-    def routed_experts(self) -> int:
-        """Experts in one block's stack: every modality's specialized ones, then collaborative."""
+    def router_rows(self) -> int:
+        """Rows of a block's router: every modality's specialized experts, then collaborative."""
         return len(self.modalities) * self.specialized_experts + self.collaborative_experts
+
+    def experts_in(self, block: int) -> int:
+        """Experts in the stack of a block, counted over all stages: as above, but only the kept."""
+        return len(self.modalities) * self.specialized_experts + len(self.kept_in(block))
 
     def kept_in(self, block: int) -> tuple[int, ...]:
         """Numbers of the collaborative experts of a block, counted over all stages."""
@@ -175,6 +182,8 @@ def _check_kept(config: ModelConfig, kept: tuple[tuple[int, ...], ...]) -> None:
             f"kept_experts must name those of {sum(config.depths)} blocks, got {len(kept)}"
         )
     known = range(config.collaborative_experts)
+    if not (config.specialized_experts or config.shared_expert or all(kept)):
+        raise ConfigError(f"kept_experts leaves block {kept.index(())} without any expert")
     for block, numbers in enumerate(kept):
         if list(numbers) != sorted(set(numbers) & set(known)):
             raise ConfigError(

@@ -28,7 +28,7 @@ def describe(config: ModelConfig) -> dict[str, Any]:
 
         - `image_size`, `modalities`, `stem` (its kind), `channels` (vocabulary of each
           modality's stem), `widths`, `depths`, `strides`, `experts_per_block` (specialized,
-          collaborative, shared);
+          collaborative, shared; where pruning has left blocks different numbers, their mean);
         - `parameters`: `total`; `active`, those that one token of the first modality passes; per
           modality, `sub_models`: what is left when the others' experts, routers and stems are
           gone; `expert_pruned`: the first of these with one collaborative expert a block;
@@ -43,10 +43,10 @@ def describe(config: ModelConfig) -> dict[str, Any]:
     """
     model = _on_meta(config)
     one = config.replace(modalities=config.modalities[:1])
-    pruned = one.replace(collaborative_experts=min(1, config.collaborative_experts))
-    dense = _on_meta(
-        one.replace(specialized_experts=0, collaborative_experts=0, shared_expert=True)
-    )
+    kept = [config.kept_in(block) for block in range(sum(config.depths))]
+    pruned = one.replace(kept_experts=[numbers[:1] for numbers in kept])
+    alone = {"specialized_experts": 0, "collaborative_experts": 0, "kept_experts": None}
+    dense = _on_meta(one.replace(shared_expert=True, **alone))
     total = _count(model.parameters())
     flops, dense_flops = _flops(model), _flops(dense)
     return {
@@ -59,7 +59,7 @@ def describe(config: ModelConfig) -> dict[str, Any]:
         "strides": list(config.strides),
         "experts_per_block": {
             "specialized": len(config.modalities) * config.specialized_experts,
-            "collaborative": config.collaborative_experts,
+            "collaborative": _mean([len(numbers) for numbers in kept]),
             "shared": int(config.shared_expert),
         },
         "parameters": {
@@ -86,6 +86,11 @@ def describe(config: ModelConfig) -> dict[str, Any]:
 def _on_meta(config: ModelConfig) -> RingMoE:
     with torch.device("meta"):
         return RingMoE(config)
+
+
+def _mean(counts: list[int]) -> int | float:
+    """A whole number where they are all the same."""
+    return counts[0] if len(set(counts)) == 1 else round(sum(counts) / len(counts), 3)
 
 
 def _count(tensors: Iterable[torch.Tensor]) -> int:
@@ -130,10 +135,10 @@ def _of_others(model: RingMoE, modality: str) -> int:
 def _active(model: RingMoE) -> int:
     """Parameters that one token of the first modality passes."""
     config = model.config
-    own = config.specialized_experts + config.collaborative_experts
     idle = _of_others(model, config.modalities[0])
-    for block in model.blocks():
+    for number, block in enumerate(model.blocks()):
         if block.ffn.experts is not None:
+            own = config.specialized_experts + len(config.kept_in(number))
             one = _count(stack[0] for stack in block.ffn.experts.parameters())
             idle += (own - _branches(block.ffn)) * one
     return _count(model.parameters()) - idle

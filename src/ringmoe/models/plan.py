@@ -103,11 +103,26 @@ def plan_load(folder: str | Path, modalities: Sequence[str] | None = None) -> Lo
             raise ConfigError(
                 f"{folder} has no modality {modality!r}: it has {', '.join(config.modalities)}"
             )
-    part = config.replace(modalities=wanted)
+    return plan_part(folder, config, config.replace(modalities=wanted))
+
+
+def plan_part(folder: Path, config: ModelConfig, part: ModelConfig) -> LoadPlan:
+    """Which bytes of a checkpoint a part of its model needs.
+
+    Args:
+        folder: The checkpoint.
+        config: Its shape.
+        part: The same with some of the modalities, or of the collaborative experts.
+
+    Raises:
+        CheckpointError: As for `plan_load`.
+    """
     stored = stored_tensors(folder)
-    _check(stored, _shapes(config), folder)
-    rows = _rows(config, wanted)
-    reads = tuple(_plan(name, shape, stored[name], rows) for name, shape in _shapes(part).items())
+    _check(stored, shapes(config), folder)
+    reads = tuple(
+        _plan(name, shape, stored[name], rows_of(name, config, part))
+        for name, shape in shapes(part).items()
+    )
     return LoadPlan(folder, part, reads, sum(t.stop - t.start for t in stored.values()))
 
 
@@ -128,19 +143,35 @@ def read_tensors(
         CheckpointError: A file cannot be read, or ends too early.
     """
     buffer = torch.empty(CHUNK_BYTES, dtype=torch.uint8, device="cpu")
-    state = {}
-    for read in plan.reads:
-        out = torch.empty(read.shape, dtype=dtype or read.dtype, device=device)
-        lengths = [(stop - start) // read.dtype.itemsize for start, stop in read.ranges]
-        try:
-            with read.file.open("rb", buffering=0) as stream:
-                for (start, _), part in zip(read.ranges, out.view(-1).split(lengths), strict=True):
-                    stream.seek(start)
-                    _fill(part, stream, buffer.view(read.dtype))
-        except OSError as error:
-            raise CheckpointError(f"{read.file} cannot be read ({error}): copy it anew") from None
-        state[read.name] = out
-    return state
+    return {
+        read.name: _read(
+            read, torch.empty(read.shape, dtype=dtype or read.dtype, device=device), buffer
+        )
+        for read in plan.reads
+    }
+
+
+def read_tensor(read: TensorRead) -> Tensor:
+    """One tensor of a plan, on the CPU, of the type in the file.
+
+    Raises:
+        CheckpointError: As for `read_tensors`.
+    """
+    out = torch.empty(read.shape, dtype=read.dtype, device="cpu")
+    return _read(read, out, torch.empty(0, dtype=torch.uint8, device="cpu"))
+
+
+def _read(read: TensorRead, out: Tensor, buffer: Tensor) -> Tensor:
+    """Fill `out`, by way of `buffer` where it is of another type or elsewhere."""
+    lengths = [(stop - start) // read.dtype.itemsize for start, stop in read.ranges]
+    try:
+        with read.file.open("rb", buffering=0) as stream:
+            for (start, _), part in zip(read.ranges, out.view(-1).split(lengths), strict=True):
+                stream.seek(start)
+                _fill(part, stream, buffer.view(read.dtype))
+    except OSError as error:
+        raise CheckpointError(f"{read.file} cannot be read ({error}): copy it anew") from None
+    return out
 
 
 def _fill(out: Tensor, stream: FileIO, buffer: Tensor) -> None:
@@ -164,7 +195,7 @@ def _read_exactly(out: Tensor, stream: FileIO) -> None:
         missing = missing[count:]
 
 
-def _shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+def shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     """Names and shapes of a model's tensors."""
     with torch.device("meta"):
         return {name: tuple(t.shape) for name, t in RingMoE(config).state_dict().items()}
@@ -201,24 +232,49 @@ def _check(
 
 
 def _plan(
-    name: str, shape: tuple[int, ...], stored: StoredTensor, rows: tuple[range, ...]
+    name: str, shape: tuple[int, ...], stored: StoredTensor, rows: tuple[range, ...] | None
 ) -> TensorRead:
     """What to read of one tensor; of a stack only these rows."""
     dtype = FLOATING[stored.kind]
-    if not any(part in name for part in STACKED):
+    if rows is None:
         return TensorRead(name, stored.file, dtype, shape, None, ((stored.start, stored.stop),))
     row = math.prod(shape[1:]) * dtype.itemsize
     ranges = [(stored.start + r.start * row, stored.start + r.stop * row) for r in rows]
     return TensorRead(name, stored.file, dtype, shape, rows, tuple(ranges))
 
 
-def _rows(config: ModelConfig, modalities: Sequence[str]) -> tuple[range, ...]:
-    """Which rows of a stack belong to these modalities, the shared ones last."""
+def rows_of(name: str, config: ModelConfig, part: ModelConfig) -> tuple[range, ...] | None:
+    """Which rows of a tensor a part of its model has.
+
+    Args:
+        name: The tensor.
+        config: The model's shape.
+        part: The same with some of the modalities, or of the collaborative experts.
+
+    Returns:
+        Of a stack the wanted modalities' rows, in the order of `part`, then those of collaborative
+        experts; None for a tensor that is no stack: all of it.
+    """
+    if not any(stack in name for stack in STACKED):
+        return None
     each = config.specialized_experts
-    starts = [config.modalities.index(modality) * each for modality in modalities]
+    starts = [config.modalities.index(modality) * each for modality in part.modalities]
     own = [range(start, start + each) for start in starts]
-    shared = range(len(config.modalities) * each, config.routed_experts)
-    return tuple(rows for rows in (*own, shared) if rows)
+    first = len(config.modalities) * each
+    if STACKED[1] in name:  # routers keep the rows of experts that are gone
+        shared = [range(first, first + config.collaborative_experts)]
+    else:
+        block = block_of(name, config)
+        there, kept = config.kept_in(block), part.kept_in(block)
+        places = [first + there.index(number) for number in kept]
+        shared = [range(a, b) for a, b in _joined([(at, at + 1) for at in places])]
+    return tuple(rows for rows in (*own, *shared) if rows)
+
+
+def block_of(name: str, config: ModelConfig) -> int:
+    """Number over all stages of the block that a tensor `stages.S.blocks.B.` belongs to."""
+    _, stage, _, index, _ = name.split(".", 4)
+    return sum(config.depths[: int(stage)]) + int(index)
 
 
 def _joined(ranges: Sequence[ByteRange]) -> tuple[ByteRange, ...]:

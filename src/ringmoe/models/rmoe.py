@@ -98,23 +98,25 @@ class RMoE(nn.Module):
     Args:
         config: Numbers of experts, modalities and the kind of gate.
         dim: Channels of a token in this block's stage.
+        block: Number of the block over all stages: pruning may have left it fewer experts.
     """
 
-    def __init__(self, config: ModelConfig, dim: int) -> None:
+    def __init__(self, config: ModelConfig, dim: int, block: int = 0) -> None:
         super().__init__()
         hidden = config.hidden(dim)
         self.shared = FeedForward(dim, hidden) if config.shared_expert else None
         self.router: Router | None = None
         self.experts: Experts | None = None
-        if config.routed_experts:
+        if config.experts_in(block):
             self.router = Router(
                 dim,
                 len(config.modalities),
                 config.specialized_experts,
                 config.collaborative_experts,
                 config.gate,
+                config.kept_in(block),
             )
-            self.experts = Experts(config.routed_experts, dim, hidden)
+            self.experts = Experts(config.experts_in(block), dim, hidden)
 
     def forward(
         self, x: Tensor, spans: Sequence[Span], collect: bool = False

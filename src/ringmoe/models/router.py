@@ -2,7 +2,8 @@
 
 Shapes: T tokens, C channels, E experts of a branch, K branches (specialized, collaborative).
 Experts of a block are numbered as they are stacked: every modality's specialized ones in the
-order of the config's modalities, then the collaborative ones.
+order of the config's modalities, then the collaborative ones. Where pruning has left only some of
+the latter, their router keeps its rows, and a branch's experts E are those that are left.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ class RouterLoad:
         block: Number of the block, from 0, over all stages.
         branch: "specialized" or "collaborative".
         modality: Whose tokens.
-        probability: `(E,)` the router's probabilities, summed over tokens; differentiable.
+        probability: `(E,)` the router's probabilities among these experts, summed over tokens;
+            differentiable.
         chosen: `(E,)` int64, how many tokens chose each expert.
     """
 
@@ -64,14 +66,22 @@ class Router(nn.Module):
         specialized: Experts per modality; 0 for no such branch.
         collaborative: Experts that all modalities share; 0 for no such branch.
         gate: "softmax" or "unit" (`ModelConfig.gate`).
+        kept: Numbers of the collaborative experts that are left, ascending; None for all.
     """
 
     def __init__(
-        self, dim: int, modalities: int, specialized: int, collaborative: int, gate: str
+        self,
+        dim: int,
+        modalities: int,
+        specialized: int,
+        collaborative: int,
+        gate: str,
+        kept: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         self.specialized = specialized
         self.collaborative = collaborative
+        self.kept = tuple(range(collaborative) if kept is None else kept)
         self.gate = gate
         self.first_collaborative = modalities * specialized
         self.weight = nn.Parameter(torch.empty(self.first_collaborative + collaborative, dim))
@@ -81,7 +91,7 @@ class Router(nn.Module):
         """The branches that are there, in the order of `Routing.experts`."""
         sizes: dict[Branch, int] = {
             "specialized": self.specialized,
-            "collaborative": self.collaborative,
+            "collaborative": len(self.kept),
         }
         return [branch for branch, size in sizes.items() if size]
 
@@ -122,12 +132,20 @@ class Router(nn.Module):
             )
             if collect:
                 loads += _loads("specialized", probabilities, choice, spans)
-        if self.collaborative:
-            probabilities = logits[self.first_collaborative :].softmax(dim=0)
+        if self.kept:
+            own = logits[self.first_collaborative :]
+            probabilities = own.softmax(dim=0)
+            if len(self.kept) < self.collaborative:
+                # what decides is still the probability among all, so that a token whose expert is
+                # kept goes there at the same gate; rows are taken without an index tensor
+                own = torch.stack([own[number] for number in self.kept])
+                probabilities = torch.stack([probabilities[number] for number in self.kept])
             gate, choice = probabilities.max(dim=0)
             gates.append(gate)
             experts.append(choice + self.first_collaborative)
             if collect:
+                if len(self.kept) < self.collaborative:
+                    probabilities = own.softmax(dim=0)
                 loads += _loads("collaborative", probabilities, choice, spans)
         return Routing(
             torch.stack(experts), torch.stack(gates) if self.gate == "softmax" else None, loads

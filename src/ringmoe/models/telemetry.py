@@ -26,12 +26,12 @@ class RouterUse:
         block: Number of the block, from 0, over all stages.
         branch: "specialized" or "collaborative".
         modality: Whose tokens.
-        load: Tokens that chose each expert.
+        load: Tokens that chose each expert; of a pruned branch each that is kept.
         share: The same over their sum.
         probability: The router's mean probability of each expert.
         entropy: Of `share`, over that of equal shares: 1 where all experts have as much to do, 0
             where one has it all.
-        unused: Numbers of the experts with a share under 1 %.
+        unused: Numbers of the experts with a share under 1 %, as before pruning.
     """
 
     block: int
@@ -71,7 +71,7 @@ class RoutingTelemetry:
     def table(self) -> list[RouterUse]:
         """One row per block, branch and modality that had tokens, in this order."""
         return [
-            _use(*key, chosen.tolist(), probability.tolist())
+            _use(*key, self._numbers(*key[:2]), chosen.tolist(), probability.tolist())
             for key, (chosen, probability) in sorted(self._sums.items(), key=self._place)
             if chosen.any()
         ]
@@ -86,7 +86,7 @@ class RoutingTelemetry:
 
     @property
     def collaborative(self) -> Tensor | None:
-        """The same for the experts that all modalities share."""
+        """The same for the experts that all modalities share; 0 for those that pruning took."""
         return self._shares("collaborative", self.config.collaborative_experts)
 
     def dead_experts(self) -> int:
@@ -95,8 +95,15 @@ class RoutingTelemetry:
         if self.specialized is not None:
             dead += int((self.specialized < DEAD_SHARE).sum())
         if self.collaborative is not None:
-            dead += int((self.collaborative.amax(0) < DEAD_SHARE).sum())
+            for block, shares in enumerate(self.collaborative.amax(0)):
+                dead += sum(float(shares[e]) < DEAD_SHARE for e in self.config.kept_in(block))
         return dead
+
+    def _numbers(self, block: int, branch: Branch) -> tuple[int, ...]:
+        """Which experts of a branch a block has."""
+        if branch == "collaborative":
+            return self.config.kept_in(block)
+        return tuple(range(self.config.specialized_experts))
 
     def _shares(self, branch: Branch, experts: int) -> Tensor | None:
         if not experts:
@@ -107,7 +114,8 @@ class RoutingTelemetry:
         )
         for (block, own_branch, modality), (count, _) in self._sums.items():
             if own_branch == branch:
-                chosen[config.modalities.index(modality), block] = count.cpu().double()
+                row = chosen[config.modalities.index(modality), block]
+                row[list(self._numbers(block, branch))] = count.cpu().double()
         return chosen / chosen.sum(-1, keepdim=True).clamp(min=1)
 
     def _place(self, item: tuple[tuple[int, Branch, str], object]) -> tuple[int, bool, int]:
@@ -116,7 +124,12 @@ class RoutingTelemetry:
 
 
 def _use(
-    block: int, branch: Branch, modality: str, load: list[int], probability: list[float]
+    block: int,
+    branch: Branch,
+    modality: str,
+    numbers: tuple[int, ...],
+    load: list[int],
+    probability: list[float],
 ) -> RouterUse:
     tokens = sum(load)
     share = tuple(count / tokens for count in load)
@@ -129,7 +142,7 @@ def _use(
         share=share,
         probability=tuple(p / tokens for p in probability),
         entropy=entropy / math.log(len(load)) if len(load) > 1 else 1.0,
-        unused=tuple(number for number, s in enumerate(share) if s < DEAD_SHARE),
+        unused=tuple(n for n, s in zip(numbers, share, strict=True) if s < DEAD_SHARE),
     )
 
 

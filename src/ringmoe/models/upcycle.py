@@ -63,7 +63,7 @@ def upcycle(
         ConfigError: `dense` is not dense, has no optical stem where one is needed, `noise` is
             negative, or a setting is not allowed.
     """
-    if dense.config.routed_experts:
+    if dense.config.router_rows:
         raise ConfigError("upcycling starts from a dense model: this one has routed experts")
     if not noise >= 0:
         raise ConfigError(f"noise must be 0 or more, got {noise}")
