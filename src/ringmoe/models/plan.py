@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -15,7 +16,7 @@ from ringmoe.errors import CheckpointError, ConfigError
 from ringmoe.models.backbone import RingMoE
 from ringmoe.models.config import ModelConfig
 from ringmoe.models.folder import CONFIG, read_config
-from ringmoe.models.shards import FLOATING, INDEX, StoredTensor, stored_tensors
+from ringmoe.models.shards import FLOATING, INDEX, INT8, SCALE, StoredTensor, stored_tensors
 
 ByteRange = tuple[int, int]  # first byte, and the one after the last
 
@@ -34,6 +35,7 @@ class TensorRead:
         shape: Its shape in the model that is loaded; of a stack fewer rows than in the file.
         rows: Of a stack, which rows in which order; None: all of the tensor.
         ranges: Where they lie in the file, in the same order.
+        scale: Of an int8 tensor, what it is to be multiplied by; None for others.
     """
 
     name: str
@@ -42,11 +44,18 @@ class TensorRead:
     shape: tuple[int, ...]
     rows: tuple[range, ...] | None
     ranges: tuple[ByteRange, ...]
+    scale: TensorRead | None = None
 
     @property
     def bytes(self) -> int:
         """How many bytes are read."""
-        return sum(stop - start for start, stop in self.ranges)
+        own = sum(stop - start for start, stop in self.ranges)
+        return own if self.scale is None else own + self.scale.bytes
+
+    @property
+    def floating(self) -> torch.dtype:
+        """The type of its values, of an int8 tensor its scale's."""
+        return self.dtype if self.scale is None else self.scale.dtype
 
 
 @dataclass(frozen=True)
@@ -80,7 +89,9 @@ class LoadPlan:
         """The ranges of each file in ascending order, neighbours joined."""
         found: dict[Path, list[ByteRange]] = {}
         for read in self.reads:
-            found.setdefault(read.file, []).extend(read.ranges)
+            for part in (read, read.scale):
+                if part is not None:
+                    found.setdefault(part.file, []).extend(part.ranges)
         return {file: _joined(found[file]) for file in sorted(found)}
 
 
@@ -120,7 +131,7 @@ def plan_part(folder: Path, config: ModelConfig, part: ModelConfig) -> LoadPlan:
     stored = stored_tensors(folder)
     _check(stored, shapes(config), folder)
     reads = tuple(
-        _plan(name, shape, stored[name], rows_of(name, config, part))
+        _plan(name, shape, stored, rows_of(name, config, part))
         for name, shape in shapes(part).items()
     )
     return LoadPlan(folder, part, reads, sum(t.stop - t.start for t in stored.values()))
@@ -132,57 +143,90 @@ def read_tensors(
     """What is planned, each tensor read into the memory where it stays.
 
     Where type or device are not those of the file, values pass through one buffer of
-    `CHUNK_BYTES`; nothing else is allocated.
+    `CHUNK_BYTES`; nothing else is allocated. An int8 tensor is multiplied by its scale there.
 
     Args:
         plan: What to read.
         device: Where to.
-        dtype: As what; None for the type in the file.
+        dtype: As what; None for the type in the file, of an int8 tensor its scale's.
 
     Raises:
         CheckpointError: A file cannot be read, or ends too early.
     """
-    buffer = torch.empty(CHUNK_BYTES, dtype=torch.uint8, device="cpu")
-    return {
-        read.name: _read(
-            read, torch.empty(read.shape, dtype=dtype or read.dtype, device=device), buffer
-        )
-        for read in plan.reads
-    }
+    buffer = new_buffer()
+    return {read.name: read_tensor(read, buffer, device, dtype) for read in plan.reads}
 
 
-def read_tensor(read: TensorRead) -> Tensor:
-    """One tensor of a plan, on the CPU, of the type in the file.
+def new_buffer() -> Tensor:
+    """Memory for reading chunk by chunk, `CHUNK_BYTES` of it."""
+    return torch.empty(CHUNK_BYTES, dtype=torch.uint8, device="cpu")
+
+
+def read_tensor(
+    read: TensorRead,
+    buffer: Tensor,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+) -> Tensor:
+    """One tensor of a plan; see `read_tensors`.
+
+    Args:
+        read: The tensor.
+        buffer: From `new_buffer`.
+        device: Where to.
+        dtype: As what; None for the type in the file.
 
     Raises:
         CheckpointError: As for `read_tensors`.
     """
-    out = torch.empty(read.shape, dtype=read.dtype, device="cpu")
-    return _read(read, out, torch.empty(0, dtype=torch.uint8, device="cpu"))
-
-
-def _read(read: TensorRead, out: Tensor, buffer: Tensor) -> Tensor:
-    """Fill `out`, by way of `buffer` where it is of another type or elsewhere."""
-    lengths = [(stop - start) // read.dtype.itemsize for start, stop in read.ranges]
-    try:
-        with read.file.open("rb", buffering=0) as stream:
-            for (start, _), part in zip(read.ranges, out.view(-1).split(lengths), strict=True):
+    out = torch.empty(read.shape, dtype=dtype or read.dtype, device=device)
+    values = out.view(-1)
+    if out.device.type == "cpu" and out.dtype == read.dtype:
+        with _opened(read) as stream:
+            lengths = [(stop - start) // read.dtype.itemsize for start, stop in read.ranges]
+            for (start, _), part in zip(read.ranges, values.split(lengths), strict=True):
                 stream.seek(start)
-                _fill(part, stream, buffer.view(read.dtype))
-    except OSError as error:
-        raise CheckpointError(f"{read.file} cannot be read ({error}): copy it anew") from None
+                _read_exactly(part, stream)
+        return out
+    for chunk in read_chunks(read, buffer):
+        values[: len(chunk)].copy_(chunk)
+        values = values[len(chunk) :]
     return out
 
 
-def _fill(out: Tensor, stream: FileIO, buffer: Tensor) -> None:
-    """Read as many values as `out` has, of the type of `buffer`."""
-    if out.device.type == "cpu" and out.dtype == buffer.dtype:
-        _read_exactly(out, stream)
-        return
-    for part in out.split(len(buffer)):
-        values = buffer[: len(part)]
-        _read_exactly(values, stream)
-        part.copy_(values)
+def read_chunks(read: TensorRead, buffer: Tensor) -> Iterator[Tensor]:
+    """The values of one tensor of a plan one after the other, of the type in the file.
+
+    Args:
+        read: The tensor.
+        buffer: From `new_buffer`.
+
+    Yields:
+        `(N,)`, a view of the buffer: good until the next is asked for.
+
+    Raises:
+        CheckpointError: As for `read_tensors`.
+    """
+    values = buffer.view(read.dtype)
+    with _opened(read) as stream:
+        for start, stop in read.ranges:
+            stream.seek(start)
+            missing = (stop - start) // read.dtype.itemsize
+            while missing:
+                part = values[:missing]
+                _read_exactly(part, stream)
+                yield part
+                missing -= len(part)
+
+
+@contextmanager
+def _opened(read: TensorRead) -> Iterator[FileIO]:
+    """The file of a tensor; what goes wrong with it as CheckpointError."""
+    try:
+        with read.file.open("rb", buffering=0) as stream:
+            yield stream
+    except OSError as error:
+        raise CheckpointError(f"{read.file} cannot be read ({error}): copy it anew") from None
 
 
 def _read_exactly(out: Tensor, stream: FileIO) -> None:
@@ -204,7 +248,13 @@ def shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
 def _check(
     stored: dict[str, StoredTensor], expected: dict[str, tuple[int, ...]], folder: Path
 ) -> None:
-    """Raise CheckpointError unless these tensors are there, in these shapes, as floating values."""
+    """Raise CheckpointError unless these tensors are there, in these shapes, as floating values.
+
+    Matrices may be int8, each with its scale.
+    """
+    matrices = {name: shape for name, shape in expected.items() if len(shape) > 1}
+    scaled = {name for name in matrices if name in stored and stored[name].kind == INT8}
+    expected = expected | {name + SCALE: scale_shape(matrices[name]) for name in scaled}
     for words, names in (
         ("lacks", sorted(set(expected) - set(stored))),
         ("has unexpected", sorted(set(stored) - set(expected))),
@@ -224,7 +274,7 @@ def _check(
                 f"tensor {name} in {there.file} has shape {there.shape}, expected {shape}: it does "
                 f"not fit the {CONFIG} beside it"
             )
-        if there.kind not in FLOATING:
+        if there.kind not in FLOATING and name not in scaled:
             raise CheckpointError(
                 f"tensor {name} in {there.file} is of type {there.kind}: a floating one is due "
                 f"({', '.join(FLOATING)})"
@@ -232,15 +282,26 @@ def _check(
 
 
 def _plan(
-    name: str, shape: tuple[int, ...], stored: StoredTensor, rows: tuple[range, ...] | None
+    name: str,
+    shape: tuple[int, ...],
+    stored: dict[str, StoredTensor],
+    rows: tuple[range, ...] | None,
 ) -> TensorRead:
     """What to read of one tensor; of a stack only these rows."""
-    dtype = FLOATING[stored.kind]
-    if rows is None:
-        return TensorRead(name, stored.file, dtype, shape, None, ((stored.start, stored.stop),))
-    row = math.prod(shape[1:]) * dtype.itemsize
-    ranges = [(stored.start + r.start * row, stored.start + r.stop * row) for r in rows]
-    return TensorRead(name, stored.file, dtype, shape, rows, tuple(ranges))
+    there = stored[name]
+    scale = None
+    if there.kind == INT8:
+        scale = _plan(name + SCALE, scale_shape(shape), stored, rows)
+    ranges = [(there.start, there.stop)]
+    if rows is not None:
+        row = math.prod(shape[1:]) * there.dtype.itemsize
+        ranges = [(there.start + r.start * row, there.start + r.stop * row) for r in rows]
+    return TensorRead(name, there.file, there.dtype, shape, rows, tuple(ranges), scale)
+
+
+def scale_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Of the scale of an int8 matrix: `(out, 1)` for `(out, in)`, `(E, 1, out)` for a stack."""
+    return (shape[0], 1, *shape[2:])
 
 
 def rows_of(name: str, config: ModelConfig, part: ModelConfig) -> tuple[range, ...] | None:

@@ -1,4 +1,4 @@
-"""Safetensors files: where each tensor lies in them, and writing them in shards.
+"""Safetensors files: where each tensor lies in them.
 
 The format (huggingface.co/docs/safetensors): 8 bytes, little-endian, with the length of a JSON
 header; the header, `{name: {dtype, shape, data_offsets}}` with offsets counted from its end; the
@@ -19,12 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import StateDictSplit, split_torch_state_dict_into_shards
-from safetensors import SafetensorError
-from safetensors.torch import save_file
-from torch import Tensor
 
-from ringmoe.errors import CheckpointError, ConfigError, WriteError
+from ringmoe.errors import CheckpointError
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 SHARD_PATTERN = "model{suffix}.safetensors"  # model-00001-of-00003.safetensors
@@ -36,6 +32,9 @@ FLOATING = {
     "F16": torch.float16,
     "BF16": torch.bfloat16,
 }
+INT8 = "I8"  # a matrix NAME of this type, times NAME + SCALE, is the matrix (`pruning.quantise`)
+SCALE = ".scale"  # of a matrix's shape, but for its second axis, over which it is one number
+_TYPES = FLOATING | {INT8: torch.int8}
 _LONGEST_HEADER = 100_000_000  # bytes; the library's own limit
 
 
@@ -56,6 +55,11 @@ class StoredTensor:
     shape: tuple[int, ...]
     start: int
     stop: int
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Its type, of those that checkpoints may have."""
+        return _TYPES[self.kind]
 
 
 def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
@@ -139,8 +143,8 @@ def _entry(file: Path, entry: Mapping[str, Any], data: int) -> StoredTensor:
     start, stop = entry["data_offsets"]
     shape = tuple(int(side) for side in entry["shape"])
     tensor = StoredTensor(file, str(entry["dtype"]), shape, data + int(start), data + int(stop))
-    if tensor.kind in FLOATING:
-        due = math.prod(shape) * FLOATING[tensor.kind].itemsize
+    if tensor.kind in _TYPES:
+        due = math.prod(shape) * _TYPES[tensor.kind].itemsize
         if min(shape, default=0) < 0 or stop - start != due:
             raise ValueError(f"{stop - start} bytes for a tensor of {due}")
     return tensor
@@ -154,51 +158,3 @@ def _check_tiling(tensors: Mapping[str, StoredTensor], start: int, size: int) ->
         start = tensor.stop
     if start != size:
         raise ValueError(f"{size} bytes, its header promises {start}")
-
-
-def write_shards(state: Mapping[str, Tensor], folder: Path, max_shard_bytes: int | str) -> None:
-    """Write tensors as `WEIGHTS`, or where they are larger than the limit as shards with `INDEX`.
-
-    Args:
-        state: The tensors, on any device. One larger than the limit gets a shard of its own.
-        folder: Where to; it exists.
-        max_shard_bytes: The limit in bytes, or as text such as "5GB" (of 1000^3).
-
-    Raises:
-        ConfigError: The limit is no size.
-        WriteError: Disk full or the like.
-    """
-    split = _split(state, max_shard_bytes)
-    for shard, names in split.filename_to_tensors.items():
-        _write({name: state[name].contiguous() for name in names}, folder / shard)
-    if split.is_sharded:
-        index = {"metadata": split.metadata, "weight_map": split.tensor_to_filename}
-        (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n")
-
-
-def _split(state: Mapping[str, Tensor], max_shard_bytes: int | str) -> StateDictSplit:
-    """Which tensors go together, in the order of the state."""
-    # As fresh meta tensors: what shares memory with others, or holds more than its shape says
-    # (a view of a flat buffer), is written as the tensor it is.
-    shapes = {n: torch.empty(t.shape, dtype=t.dtype, device="meta") for n, t in state.items()}
-    try:
-        if not isinstance(max_shard_bytes, str) and max_shard_bytes <= 0:
-            raise ValueError("not positive")
-        return split_torch_state_dict_into_shards(
-            shapes, filename_pattern=SHARD_PATTERN, max_shard_size=max_shard_bytes
-        )
-    except ValueError:
-        raise ConfigError(
-            "max_shard_bytes must be a number of bytes or text such as '5GB', got "
-            f"{max_shard_bytes!r}"
-        ) from None
-
-
-def _write(tensors: dict[str, Tensor], file: Path) -> None:
-    file.touch()  # safetensors would make it readable for its owner alone
-    mode = file.stat().st_mode
-    try:
-        save_file(tensors, file, metadata={"format": "pt"})
-    except SafetensorError as error:  # a full disk, in words of its own
-        raise WriteError(f"cannot write {file}: {error}") from None
-    file.chmod(mode)
