@@ -17,7 +17,7 @@ from huggingface_hub import ModelCard, ModelHubMixin
 from tests.models.samples import SMALL, small_model
 
 from ringmoe.errors import CheckpointError, ConfigError, WriteError
-from ringmoe.models import RingMoE, default_card, hub, load_model, save_model, shards
+from ringmoe.models import RingMoE, default_card, hub, load_model, save_model, shard_writer
 
 FOLDER = ["README.md", "config.json", "model.safetensors"]
 
@@ -104,7 +104,7 @@ def test_saving_over_a_checkpoint_is_whole_or_not_at_all(saved, model, monkeypat
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(shards, "save_file", out_of_space)
+        patch.setattr(shard_writer, "write_at", out_of_space)
         with pytest.raises(WriteError, match="disk is full"):
             other.save_pretrained(saved)
     assert equal(load_model(saved), model)

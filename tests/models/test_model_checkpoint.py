@@ -9,7 +9,7 @@ from tests.models.samples import SMALL, difference, observe, small_model
 
 import ringmoe
 from ringmoe.errors import CheckpointError, ConfigError, WriteError
-from ringmoe.models import load_model, read_config, save_model, shards
+from ringmoe.models import load_model, read_config, save_model, shard_writer
 
 FILES = ["config.json", "model-card.md", "model.safetensors"]
 
@@ -77,7 +77,7 @@ def test_a_full_disk_leaves_the_old_checkpoint_whole(saved, monkeypatch):
     def out_of_space(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(shards, "save_file", out_of_space)
+    monkeypatch.setattr(shard_writer, "write_at", out_of_space)
     with pytest.raises(WriteError, match="disk is full"):
         save_model(small_model(seed=1), saved)
     monkeypatch.undo()

@@ -14,7 +14,8 @@ from ringmoe.errors import CheckpointError
 from ringmoe.files import replacing
 from ringmoe.models.config import ModelConfig
 from ringmoe.models.folder import NEEDED, read_config, refuse_to_overwrite, write_config
-from ringmoe.models.shards import MAX_SHARD_BYTES, write_shards
+from ringmoe.models.shard_writer import write_shards
+from ringmoe.models.shards import MAX_SHARD_BYTES
 
 if TYPE_CHECKING:  # these import the backbone, whose base class is here
     import torch
