@@ -20,14 +20,22 @@ NEEDED = (CONFIG, WEIGHTS, INDEX, "model-*-of-*.safetensors")  # to load it
 FORMAT = 1
 
 
-def write_config(folder: Path, config: ModelConfig) -> None:
-    """Write config.json: the model's shape, and what each slice of its stems' kernels means."""
+def write_config(folder: Path, config: ModelConfig, *, quantised: bool = False) -> None:
+    """Write config.json: the model's shape, and what each slice of its stems' kernels means.
+
+    Args:
+        folder: Where to.
+        config: The shape.
+        quantised: Whether matrices are kept in 8 bits; for people, the files' headers tell it too.
+    """
     values = {
         "format": FORMAT,
         "ringmoe": __version__,
         "model": dataclasses.asdict(config),
         "channels": _channels(config),
     }
+    if quantised:
+        values["quantisation"] = "int8 matrices, a scale for each output channel"
     (folder / CONFIG).write_text(json.dumps(values, indent=2) + "\n")
 
 

@@ -174,12 +174,12 @@ def read_tensor(
         read: The tensor.
         buffer: From `new_buffer`.
         device: Where to.
-        dtype: As what; None for the type in the file.
+        dtype: As what; None for the type in the file, of an int8 tensor its scale's.
 
     Raises:
         CheckpointError: As for `read_tensors`.
     """
-    out = torch.empty(read.shape, dtype=dtype or read.dtype, device=device)
+    out = torch.empty(read.shape, dtype=dtype or read.floating, device=device)
     values = out.view(-1)
     if out.device.type == "cpu" and out.dtype == read.dtype:
         with _opened(read) as stream:
@@ -191,11 +191,15 @@ def read_tensor(
     for chunk in read_chunks(read, buffer):
         values[: len(chunk)].copy_(chunk)
         values = values[len(chunk) :]
+    if read.scale is not None:  # int8 values are exact in every floating type
+        out.mul_(read_tensor(read.scale, buffer).to(out))
     return out
 
 
 def read_chunks(read: TensorRead, buffer: Tensor) -> Iterator[Tensor]:
     """The values of one tensor of a plan one after the other, of the type in the file.
+
+    Of an int8 tensor they are not yet multiplied by its scale.
 
     Args:
         read: The tensor.

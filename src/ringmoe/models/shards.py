@@ -34,7 +34,7 @@ FLOATING = {
 }
 INT8 = "I8"  # a matrix NAME of this type, times NAME + SCALE, is the matrix (`pruning.quantise`)
 SCALE = ".scale"  # of a matrix's shape, but for its second axis, over which it is one number
-_TYPES = FLOATING | {INT8: torch.int8}
+TYPES = FLOATING | {INT8: torch.int8}
 _LONGEST_HEADER = 100_000_000  # bytes; the library's own limit
 
 
@@ -59,7 +59,7 @@ class StoredTensor:
     @property
     def dtype(self) -> torch.dtype:
         """Its type, of those that checkpoints may have."""
-        return _TYPES[self.kind]
+        return TYPES[self.kind]
 
 
 def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
@@ -143,8 +143,8 @@ def _entry(file: Path, entry: Mapping[str, Any], data: int) -> StoredTensor:
     start, stop = entry["data_offsets"]
     shape = tuple(int(side) for side in entry["shape"])
     tensor = StoredTensor(file, str(entry["dtype"]), shape, data + int(start), data + int(stop))
-    if tensor.kind in _TYPES:
-        due = math.prod(shape) * _TYPES[tensor.kind].itemsize
+    if tensor.kind in TYPES:
+        due = math.prod(shape) * TYPES[tensor.kind].itemsize
         if min(shape, default=0) < 0 or stop - start != due:
             raise ValueError(f"{stop - start} bytes for a tensor of {due}")
     return tensor
