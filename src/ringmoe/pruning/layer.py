@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from torch import Tensor
@@ -106,6 +106,10 @@ class Layer:
     def collaborative(self) -> Experts | None:
         """The collaborative experts that are kept; None where there are none."""
         return self._part(slice(len(self.modalities) * self.specialized, None))
+
+    def dense(self, ffn: Experts) -> Layer:
+        """The layer with nothing but this FFN, a stack of one."""
+        return replace(self, specialized=0, kept=(), experts=None, router=None, shared=ffn)
 
     def _part(self, rows: slice) -> Experts | None:
         if self.experts is None:

@@ -35,7 +35,7 @@ class Method(Protocol):
 
         Args:
             config: The shape to start from; it has the wanted modalities alone.
-            statistics: Of the model as it was, all its modalities.
+            statistics: Of the wanted modalities; None where none are needed.
 
         Raises:
             ConfigError: There is no such result; the message says what is possible.
