@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -23,6 +23,8 @@ from ringmoe.models.router import Branch
 from ringmoe.pruning.fingerprint import fingerprint
 
 Part = Literal["specialized", "collaborative", "shared"]
+BRANCHES: tuple[Branch, ...] = get_args(Branch)
+PARTS: tuple[Part, ...] = (*BRANCHES, "shared")
 
 NUMBERS, ARRAYS = "statistics.json", "statistics.safetensors"
 SUFFIX = ".statistics"
@@ -135,12 +137,7 @@ class Statistics:
             WriteError: It cannot be written, or holds something else.
         """
         folder = Path(folder)
-        strays = {f.name for f in folder.iterdir()} - {NUMBERS, ARRAYS} if folder.is_dir() else ()
-        if strays:
-            raise WriteError(
-                f"{folder} holds more than statistics ({', '.join(sorted(strays)[:3])}): choose "
-                "another folder, nothing was overwritten"
-            )
+        refuse_to_overwrite(folder)
         with replacing(folder) as unfinished:
             unfinished.mkdir()
             (unfinished / NUMBERS).write_text(_compact(json.dumps(self._numbers(), indent=1)))
@@ -179,6 +176,8 @@ class Statistics:
                     _layer(block, numbers, wanted, arrays)
                     for block, numbers in enumerate(values["layers"])
                 )
+            if len(layers) != sum(config.depths):
+                raise ValueError(f"{len(layers)} blocks, {sum(config.depths)} are due")
             images = {modality: values["images"][modality] for modality in wanted}
             part = config.replace(modalities=wanted)
             return cls(part, values["fingerprint"], layers, images)
@@ -220,6 +219,16 @@ def statistics_folder(checkpoint: str | Path) -> Path:
     """Where the statistics of a checkpoint folder are kept: beside it, `NAME.statistics`."""
     path = Path(checkpoint).absolute()
     return path.with_name(path.name + SUFFIX)
+
+
+def refuse_to_overwrite(folder: Path) -> None:
+    """Raise WriteError if the folder holds what is no part of statistics."""
+    strays = {f.name for f in folder.iterdir()} - {NUMBERS, ARRAYS} if folder.is_dir() else ()
+    if strays:
+        raise WriteError(
+            f"{folder} holds more than statistics ({', '.join(sorted(strays)[:3])}): choose "
+            "another folder, nothing was overwritten"
+        )
 
 
 def load_statistics(
