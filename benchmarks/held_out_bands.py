@@ -19,7 +19,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -127,15 +127,9 @@ def probe(source: FeatureSource, data: Path, keys: Sequence[str]) -> dict[str, A
         source, select_bands(labelled.train, keys), labelled.validation, step
     )
     test_part = pixel_samples(source, select_bands(labelled.test, keys), nothing, step)
-    return asdict(
-        linear_probe(
-            train_part.x,
-            train_part.y,
-            test_part.x,
-            test_part.y,
-            validation=train_part.validation,
-        )
-    )
+    return linear_probe(
+        train_part.x, train_part.y, test_part.x, test_part.y, validation=train_part.validation
+    ).figures()
 
 
 def measure(variant: str, config: PretrainConfig, data: Path) -> dict[str, Any]:

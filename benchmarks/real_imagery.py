@@ -141,7 +141,7 @@ class Subject:
             choose = choose_l2 if kind == "linear" else choose_k
             return asdict(choose(train.x, train.y, **options))
         run = linear_probe if kind == "linear" else nearest_neighbours
-        return asdict(run(train.x, train.y, test.x, test.y, **options))
+        return run(train.x, train.y, test.x, test.y, **options).figures()
 
     def samples(self, name: str) -> tuple[Samples, Samples | None]:
         """Training samples, and test samples in the final stage; computed once for all probes."""

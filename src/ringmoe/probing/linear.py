@@ -141,4 +141,5 @@ def linear_probe(
     choice = choose_l2(train_x, train_y, l2_grid=l2_grid, validation=validation)
     all_x, test = standardise(train_x, test_x)
     classifier = fit_linear(all_x, train_y, l2=choice.setting, max_iterations=300)
-    return ProbeResult(*score(classifier.predict(test), test_y), choice)
+    predicted = classifier.predict(test)
+    return ProbeResult(*score(predicted, test_y), choice, predicted)

@@ -90,4 +90,5 @@ def nearest_neighbours(
     if standardised:
         train_x, test_x = standardise(train_x, test_x)
     k = int(choice.setting)
-    return ProbeResult(*score(vote(train_x, train_y, test_x, [k])[k], test_y), choice)
+    predicted = vote(train_x, train_y, test_x, [k])[k]
+    return ProbeResult(*score(predicted, test_y), choice, predicted)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,11 +32,21 @@ class ProbeResult:
         accuracy: Share of the test part predicted right, 0 to 1.
         class_accuracy: The mean of that share over the classes that the test part has.
         choice: The setting, and its score on the validation part.
+        predicted: `(M,)` int64, the class of each test sample.
     """
 
     accuracy: float
     class_accuracy: float
     choice: Choice
+    predicted: Tensor = field(compare=False, repr=False)
+
+    def figures(self) -> dict[str, Any]:
+        """All but the predictions, ready for JSON."""
+        return {
+            "accuracy": self.accuracy,
+            "class_accuracy": self.class_accuracy,
+            "choice": asdict(self.choice),
+        }
 
 
 def score(predicted: Tensor, truth: Tensor) -> tuple[float, float]:
