@@ -163,13 +163,9 @@ class Case:
         """A pruned model with the full one's mask token and decoder."""
         whole = _objective(self.full)
         objective = objective_around(load_model(path, [self.modality]), self.recipe)
-        objective.decoders.load_state_dict(
-            {
-                k: v
-                for k, v in whole.decoders.state_dict().items()
-                if k.startswith(f"{self.modality}.")
-            }
-        )
+        name = f"{self.modality}."
+        decoders = whole.decoders.state_dict().items()
+        objective.decoders.load_state_dict({k: v for k, v in decoders if k.startswith(name)})
         objective.mask_token.data.copy_(whole.mask_token)
         return objective.eval()
 
