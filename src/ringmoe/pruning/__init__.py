@@ -1,1 +1,36 @@
 """Smaller models from larger ones: statistics, sub-models, expert pruning, dense integration."""
+
+from ringmoe.pruning.averaging import Averaging
+from ringmoe.pruning.decomposition import Decomposition
+from ringmoe.pruning.expert_pruning import ExpertPruning
+from ringmoe.pruning.layer import Experts, Layer
+from ringmoe.pruning.method import METHODS, Method, Selection, method_named
+from ringmoe.pruning.prune import prune, prune_model
+from ringmoe.pruning.statistics import (
+    LayerStatistics,
+    Statistics,
+    load_statistics,
+    statistics_folder,
+)
+from ringmoe.pruning.submodel import SubModel
+from ringmoe.pruning.summation import Summation
+
+__all__ = [
+    "METHODS",
+    "Averaging",
+    "Decomposition",
+    "ExpertPruning",
+    "Experts",
+    "Layer",
+    "LayerStatistics",
+    "Method",
+    "Selection",
+    "Statistics",
+    "SubModel",
+    "Summation",
+    "load_statistics",
+    "method_named",
+    "prune",
+    "prune_model",
+    "statistics_folder",
+]

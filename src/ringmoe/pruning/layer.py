@@ -30,7 +30,7 @@ class Experts(NamedTuple):
     b2: Tensor
 
     @property
-    def count(self) -> int:
+    def count(self) -> int:  # type: ignore[override] # of a tuple, which nobody asks
         """Number of experts E."""
         return len(self.w1)
 
