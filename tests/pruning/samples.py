@@ -15,7 +15,6 @@ CONFIG = ModelConfig(
     window_size=4,
     modalities=("optical", "sar_complex", "sar_amplitude"),
 )
-WIDTHS = (8, 16, 16)  # of the three blocks
 
 
 def make_model(dtype: torch.dtype = torch.float64, **changes: object) -> RingMoE:
@@ -25,25 +24,27 @@ def make_model(dtype: torch.dtype = torch.float64, **changes: object) -> RingMoE
     return model.to(dtype).eval()
 
 
-def with_frequencies(model: RingMoE, frequency: list[list[list[float]]]) -> Statistics:
-    """Statistics that say how often each modality's tokens choose each collaborative expert.
+Frequency = list[list[list[float]]]
+"""Of each block and modality: one number for each collaborative expert that the block keeps."""
 
-    Args:
-        model: Whose fingerprint and shape they have.
-        frequency: Of each block and modality, one number for each expert that the block keeps.
-    """
-    modalities = model.config.modalities
+
+def with_frequencies(model: RingMoE, frequency: Frequency) -> Statistics:
+    """Statistics of a model that say only how often tokens choose each collaborative expert."""
+    return frequencies_of(model.config, frequency, fingerprint(model))
+
+
+def frequencies_of(config: ModelConfig, frequency: Frequency, mark: str = "") -> Statistics:
+    """The same of a shape, with this fingerprint."""
     layers = [
         LayerStatistics(
-            modalities=modalities,
-            tokens=torch.full((len(modalities),), 100),
-            frequency={"collaborative": torch.tensor(rows, dtype=torch.float64)},
+            modalities=config.modalities,
+            tokens=torch.full((len(config.modalities),), 100),
+            frequency={"collaborative": torch.tensor(rows).double()} if rows[0] else {},
             gate_mass={},
             energy={},
             unit_energy={},
-            inputs={modality: torch.zeros(0, width) for modality in modalities},
+            inputs={modality: torch.zeros(0, 1) for modality in config.modalities},
         )
-        for rows, width in zip(frequency, WIDTHS, strict=True)
+        for rows in frequency
     ]
-    images = dict.fromkeys(modalities, 1)
-    return Statistics(model.config, fingerprint(model), tuple(layers), images)
+    return Statistics(config, mark, tuple(layers), dict.fromkeys(config.modalities, 1))

@@ -163,7 +163,8 @@ def test_equal_experts_are_not_the_layer_again():
 def test_bfloat16_is_rounded_once(name):
     """Computed in float32 and wider, so that the result is the nearest bfloat16 of the formula.
 
-    To half a step, 2^-8 of the value (8 significant bits), and what float32 is off where terms cancel.
+    To half a step, 2^-8 of the value (8 significant bits), and what float32 is off where terms
+    cancel.
     """
     model = make_model(torch.bfloat16, modalities=("optical",))
     found = prune_model(model, METHOD[name]).state_dict()
