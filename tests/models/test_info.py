@@ -14,10 +14,15 @@ def test_json_is_what_describe_says(capsys):
     assert json.loads(capsys.readouterr().out) == {"model": name, **describe(PRESETS[name])}
 
 
-def test_a_checkpoint_is_described_by_its_config(tmp_path, capsys):
+def test_a_checkpoint_is_described_by_its_config_and_its_bytes(tmp_path, capsys):
+    """Saved in float64: 8 bytes for each parameter."""
     folder = save_model(small_model(), tmp_path / "model")
     info(str(folder), json=True)
-    assert json.loads(capsys.readouterr().out) == {"model": str(folder), **describe(SMALL)}
+    found = json.loads(capsys.readouterr().out)
+    load = found.pop("load")
+    assert found == {"model": str(folder), **describe(SMALL)}
+    due = 8 * found["parameters"]["total"]
+    assert (load["bytes"], load["stored_bytes"], load["types"]) == (due, due, {"float64": due})
 
 
 def test_tables_show_the_figures_for_people(capsys):

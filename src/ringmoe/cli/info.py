@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 def info(model: str, *, modalities: tuple[str, ...] | None = None, json: bool = False) -> None:
     """Show a model's parameters, work per image, memory and channels.
 
-    A preset's are computed without making the model: `giant` is shown as fast as `nano`. With
-    `--modalities`, what is left of the model with these alone, and of a checkpoint which bytes of
-    its files they need.
+    A preset's are computed without making the model: `giant` is shown as fast as `nano`. Of a
+    checkpoint also the bytes of its files, by their type. With `--modalities`, what is left of the
+    model with these alone, and which of the bytes they need.
 
     Args:
         model: A preset (nano, tiny, base, giant) or a checkpoint folder.
@@ -41,7 +41,7 @@ def _facts(model: str, modalities: tuple[str, ...] | None) -> dict[str, Any]:
     from pathlib import Path
 
     from ringmoe.errors import ConfigError
-    from ringmoe.models import PRESETS, describe, plan_load, read_config
+    from ringmoe.models import PRESETS, describe, plan_load
 
     if model in PRESETS:
         config = PRESETS[model]
@@ -50,14 +50,17 @@ def _facts(model: str, modalities: tuple[str, ...] | None) -> dict[str, Any]:
         raise ConfigError(
             f"{model!r} is neither a preset ({', '.join(PRESETS)}) nor a checkpoint folder"
         )
-    if modalities is None:
-        return describe(read_config(model))
     plan = plan_load(model, modalities)
     files = {
         file.name: {"bytes": sum(stop - start for start, stop in ranges), "ranges": ranges}
         for file, ranges in plan.files.items()
     }
-    load = {"bytes": plan.bytes, "stored_bytes": plan.stored_bytes, "files": files}
+    load = {
+        "bytes": plan.bytes,
+        "stored_bytes": plan.stored_bytes,
+        "types": plan.types,
+        "files": files,
+    }
     return {**describe(plan.config), "load": load}
 
 
@@ -106,6 +109,7 @@ def _reading(load: dict[str, Any]) -> Table:
     return _table(
         "read from disk to load it",
         ("of all tensors' bytes", f"{_amount(load['bytes'])}B of {_amount(load['stored_bytes'])}B"),
+        *((f"of these {kind}", f"{_amount(count)}B") for kind, count in load["types"].items()),
         *(
             (name, f"{_amount(file['bytes'])}B in {len(file['ranges'])} ranges")
             for name, file in load["files"].items()

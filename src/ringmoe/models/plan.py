@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -48,9 +49,8 @@ class TensorRead:
 
     @property
     def bytes(self) -> int:
-        """How many bytes are read."""
-        own = sum(stop - start for start, stop in self.ranges)
-        return own if self.scale is None else own + self.scale.bytes
+        """How many bytes are read, without the scale's."""
+        return sum(stop - start for start, stop in self.ranges)
 
     @property
     def floating(self) -> torch.dtype:
@@ -75,9 +75,14 @@ class LoadPlan:
     stored_bytes: int
 
     @property
+    def parts(self) -> tuple[TensorRead, ...]:
+        """All that is read: the tensors, and the scales of those that are int8."""
+        return (*self.reads, *(read.scale for read in self.reads if read.scale is not None))
+
+    @property
     def bytes(self) -> int:
         """How many bytes are read, apart from the files' headers."""
-        return sum(read.bytes for read in self.reads)
+        return sum(part.bytes for part in self.parts)
 
     @property
     def parameters(self) -> int:
@@ -85,13 +90,19 @@ class LoadPlan:
         return sum(math.prod(read.shape) for read in self.reads)
 
     @property
+    def types(self) -> dict[str, int]:
+        """How many of these bytes are of which type in the files, such as "int8"; most first."""
+        found: Counter[str] = Counter()
+        for part in self.parts:
+            found[str(part.dtype).removeprefix("torch.")] += part.bytes
+        return dict(found.most_common())
+
+    @property
     def files(self) -> dict[Path, tuple[ByteRange, ...]]:
         """The ranges of each file in ascending order, neighbours joined."""
         found: dict[Path, list[ByteRange]] = {}
-        for read in self.reads:
-            for part in (read, read.scale):
-                if part is not None:
-                    found.setdefault(part.file, []).extend(part.ranges)
+        for part in self.parts:
+            found.setdefault(part.file, []).extend(part.ranges)
         return {file: _joined(found[file]) for file in sorted(found)}
 
 
