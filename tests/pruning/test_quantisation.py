@@ -19,6 +19,7 @@ from ringmoe.models import ModelConfig, RingMoE, create_model, load_model, plan_
 from ringmoe.models.plan import shapes
 from ringmoe.models.shard_writer import ShardWriter
 from ringmoe.models.shards import read_header
+from ringmoe.pruning.fingerprint import fingerprint
 from ringmoe.pruning.quantisation import quantise, to_int8
 
 KEPT = tuple((block % 4,) if block % 3 else () for block in range(8))
@@ -159,6 +160,13 @@ def test_types(tmp_path, dtype):
     assert {t.dtype for t in own.state_dict().values()} == {dtype}
     for name, tensor in wide.state_dict().items():
         assert torch.equal(own.state_dict()[name], tensor.to(dtype)), name
+
+
+def test_a_fingerprint_is_of_the_values_that_are_loaded(tmp_path):
+    """So that statistics of the model fit the checkpoint; of the float weights they are others."""
+    model = small_model(dtype=torch.float32, modalities=("optical",))
+    folder = quantise(model, tmp_path / "small")
+    assert fingerprint(folder) == fingerprint(load_model(folder)) != fingerprint(model)
 
 
 def test_information_tells_the_bytes(tmp_path, capsys):

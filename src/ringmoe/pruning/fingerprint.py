@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor
 from ringmoe.errors import CheckpointError
 from ringmoe.models import RingMoE
 from ringmoe.models.hub import local_folder
-from ringmoe.models.shards import FLOATING, StoredTensor, stored_tensors
+from ringmoe.models.shards import SCALE, TYPES, StoredTensor, stored_tensors
 
 _SAMPLES = 8  # values of each tensor that are looked at: the first, the last and some between
 
@@ -36,8 +37,12 @@ def fingerprint(weights: RingMoE | str | Path) -> str:
         for name, tensor in sorted(weights.state_dict().items()):
             _add(digest, name, tuple(tensor.shape), _values(tensor))
     else:
-        for name, stored in sorted(stored_tensors(local_folder(weights)).items()):
-            _add(digest, name, stored.shape, _stored_values(stored))
+        tensors = stored_tensors(local_folder(weights))
+        scales = {
+            name: tensors.pop(name + SCALE) for name in list(tensors) if name + SCALE in tensors
+        }
+        for name, stored in sorted(tensors.items()):
+            _add(digest, name, stored.shape, _stored_values(stored, scales.get(name)))
     return digest.hexdigest()
 
 
@@ -55,17 +60,25 @@ def _values(tensor: Tensor) -> Tensor:
     return tensor.detach().reshape(-1)[_places(tensor.numel())]
 
 
-def _stored_values(stored: StoredTensor) -> Tensor:
-    if stored.kind not in FLOATING:
+def _stored_values(stored: StoredTensor, scale: StoredTensor | None) -> Tensor:
+    places = _places(math.prod(stored.shape))
+    values = _read(stored, places)
+    if scale is None or not places:
+        return values
+    rows, _, *columns = np.unravel_index(places, stored.shape)  # the second axis has one scale
+    return values * _read(scale, (rows * math.prod(stored.shape[2:]) + sum(columns)).tolist())
+
+
+def _read(stored: StoredTensor, places: list[int]) -> Tensor:
+    if stored.kind not in TYPES:
         raise CheckpointError(
-            f"a tensor in {stored.file} is of type {stored.kind}: a floating one is due "
-            f"({', '.join(FLOATING)})"
+            f"a tensor in {stored.file} is of type {stored.kind}, which no checkpoint has "
+            f"({', '.join(TYPES)}): save the model anew"
         )
-    dtype = FLOATING[stored.kind]
-    size = dtype.itemsize
+    size = stored.dtype.itemsize
     found = bytearray()
     with stored.file.open("rb", buffering=0) as stream:
-        for place in _places((stored.stop - stored.start) // size):
+        for place in places:
             stream.seek(stored.start + place * size)
             found += stream.read(size)
-    return torch.frombuffer(found, dtype=dtype) if found else torch.empty(0)
+    return torch.frombuffer(found, dtype=stored.dtype) if found else torch.empty(0)
