@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from io import FileIO
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -254,14 +256,16 @@ def _read_exactly(out: Tensor, stream: FileIO) -> None:
         missing = missing[count:]
 
 
-def shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of a model's tensors."""
+@lru_cache(maxsize=8)  # a model on the meta device takes a tenth of a second or more
+def shapes(config: ModelConfig) -> Mapping[str, tuple[int, ...]]:
+    """Names and shapes of a model's tensors, in the order of its state."""
     with torch.device("meta"):
-        return {name: tuple(t.shape) for name, t in RingMoE(config).state_dict().items()}
+        state = RingMoE(config).state_dict()
+    return MappingProxyType({name: tuple(tensor.shape) for name, tensor in state.items()})
 
 
 def _check(
-    stored: dict[str, StoredTensor], expected: dict[str, tuple[int, ...]], folder: Path
+    stored: dict[str, StoredTensor], expected: Mapping[str, tuple[int, ...]], folder: Path
 ) -> None:
     """Raise CheckpointError unless these tensors are there, in these shapes, as floating values.
 
@@ -269,7 +273,7 @@ def _check(
     """
     matrices = {name: shape for name, shape in expected.items() if len(shape) > 1}
     scaled = {name for name in matrices if name in stored and stored[name].kind == INT8}
-    expected = expected | {name + SCALE: scale_shape(matrices[name]) for name in scaled}
+    expected = {**expected} | {name + SCALE: scale_shape(matrices[name]) for name in scaled}
     for words, names in (
         ("lacks", sorted(set(expected) - set(stored))),
         ("has unexpected", sorted(set(stored) - set(expected))),
