@@ -1,10 +1,12 @@
 """Smaller models from larger ones: statistics, sub-models, expert pruning, dense integration."""
 
 from ringmoe.pruning.averaging import Averaging
+from ringmoe.pruning.calibrate import calibrate, collect
 from ringmoe.pruning.decomposition import Decomposition
 from ringmoe.pruning.expert_pruning import ExpertPruning
 from ringmoe.pruning.layer import Experts, Layer
 from ringmoe.pruning.method import METHODS, Method, Selection, method_named
+from ringmoe.pruning.neurons import NeuronSelection
 from ringmoe.pruning.prune import prune, prune_model
 from ringmoe.pruning.statistics import (
     LayerStatistics,
@@ -24,10 +26,13 @@ __all__ = [
     "Layer",
     "LayerStatistics",
     "Method",
+    "NeuronSelection",
     "Selection",
     "Statistics",
     "SubModel",
     "Summation",
+    "calibrate",
+    "collect",
     "load_statistics",
     "method_named",
     "prune",

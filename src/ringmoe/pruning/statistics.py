@@ -141,8 +141,11 @@ class Statistics:
         with replacing(folder) as unfinished:
             unfinished.mkdir()
             (unfinished / NUMBERS).write_text(_compact(json.dumps(self._numbers(), indent=1)))
+            (unfinished / ARRAYS).touch()  # safetensors would make it readable for its owner alone
+            mode = (unfinished / ARRAYS).stat().st_mode
             try:
                 save_file(self._arrays(), unfinished / ARRAYS)
+                (unfinished / ARRAYS).chmod(mode)
             except SafetensorError as error:  # a full disk, in words of its own
                 raise WriteError(f"cannot write {folder / ARRAYS}: {error}") from None
         return folder
