@@ -24,6 +24,7 @@ VERBS: dict[str, str] = {
     "simulate": "write simulated scenes with labels for every task",
     "ingest": "bring products into an archive of checked tiles",
     "pretrain": "pre-train a model on an archive",
+    "prune": "make a smaller checkpoint, for some modalities or with fewer experts",
     "upcycle": "turn a dense Swin V2 checkpoint into a RingMoE one",
 }
 

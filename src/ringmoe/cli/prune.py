@@ -1,0 +1,172 @@
+"""`ringmoe prune`: a smaller checkpoint from a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from ringmoe.models import ModelConfig
+    from ringmoe.pruning import Method
+
+
+def prune(
+    checkpoint: str,
+    *,
+    out: Path | None = None,
+    method: str | None = None,
+    modalities: list[str] | None = None,
+    keep: float | None = None,
+    scope: str | None = None,
+    hidden_ratio: float | None = None,
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None,
+    calibrate: Path | None = None,
+    images: int = 512,
+    statistics: Path | None = None,
+    max_shard_bytes: str = "5GB",
+) -> None:
+    """Make a smaller checkpoint from a checkpoint, layer by layer.
+
+    Methods: "submodel" keeps what the modalities need, and their features as they are. "ep" keeps
+    the collaborative experts that their tokens choose most. "ks", "ka" and "kc" (sum, average,
+    singular vectors), "neurons" (hidden units of the most energy) and "function-aware" (a fit to
+    what the layer does) make one FFN a block, for one modality.
+
+    Some methods decide by measurements: `--calibrate ARCHIVE` makes them and keeps them beside the
+    checkpoint, alone or before pruning.
+
+    Args:
+        checkpoint: A checkpoint folder, or the id of a repository on the Hugging Face hub.
+        out: Folder to write the smaller checkpoint to.
+        method: How to prune: submodel, ep, ks, ka, kc, neurons or function-aware.
+        modalities: What the smaller checkpoint shall serve, or what to measure; none: all.
+        keep: Of ep, the share of collaborative experts that stays, over 0 to 1; 0.25 if not given.
+        scope: Of ep, whether the share is of each "layer" (if not given) or of all together,
+            "global".
+        hidden_ratio: Of function-aware, hidden units per channel of a token; as many as an expert
+            has if not given.
+        dtype: Type of the weights written; the checkpoint's if not given.
+        calibrate: Archive to measure the checkpoint on.
+        images: Tiles of each modality to measure on.
+        statistics: Folder of measurements, if not beside the checkpoint.
+        max_shard_bytes: Largest file of weights.
+
+    Raises:
+        CheckpointError: The checkpoint cannot be read.
+        ConfigError: A setting is not allowed, or the checkpoint lacks a modality.
+        StatisticsError: Measurements are missing, or are another checkpoint's.
+        WriteError: The folder cannot be written.
+    """
+    from ringmoe.errors import ConfigError
+    from ringmoe.pruning import method_named
+
+    if method is None and calibrate is None:
+        raise ConfigError("say what to do: --method to prune, --calibrate to measure (see --help)")
+    options = {"keep": keep, "scope": scope, "hidden_ratio": hidden_ratio}
+    chosen = None if method is None else method_named(method, **options)
+    if chosen is None and (given := [name for name in options if options[name] is not None]):
+        raise ConfigError(f"{', '.join(given)}: options of a method, and --method is missing")
+    if chosen is not None and out is None:
+        raise ConfigError("missing --out: the folder to write the smaller checkpoint to")
+    if calibrate is not None:
+        _measure(checkpoint, calibrate, images, modalities, statistics)
+    if chosen is not None and out is not None:
+        _prune(checkpoint, out, chosen, modalities, statistics, dtype, max_shard_bytes)
+
+
+def _measure(
+    checkpoint: str, archive: Path, images: int, modalities: list[str] | None, out: Path | None
+) -> None:
+    from ringmoe.pruning import calibrate, statistics_folder
+
+    with _bar("measuring") as progress:
+        found = calibrate(
+            checkpoint, archive, images=images, modalities=modalities, out=out, progress=progress
+        )
+    seen = ", ".join(f"{count} {modality}" for modality, count in found.images.items())
+    print(f"statistics: {out or statistics_folder(checkpoint)} (images: {seen})")
+
+
+def _prune(
+    checkpoint: str,
+    out: Path,
+    method: Method,
+    modalities: list[str] | None,
+    statistics: Path | None,
+    dtype: str | None,
+    max_shard_bytes: str,
+) -> None:
+    import torch
+
+    from ringmoe.errors import ConfigError
+    from ringmoe.models import plan_load
+    from ringmoe.models.hub import local_folder
+    from ringmoe.pruning import prune as prune_checkpoint
+
+    source = local_folder(checkpoint)
+    before = plan_load(source)
+    if method.name == "submodel" and modalities is None:
+        raise ConfigError(
+            "missing --modalities: a sub-model serves some of "
+            f"{', '.join(before.config.modalities)}"
+        )
+    with _bar("pruning") as progress:
+        folder = prune_checkpoint(
+            source,
+            out,
+            method,
+            modalities,
+            statistics,
+            None if dtype is None else getattr(torch, dtype),
+            progress,
+            max_shard_bytes,
+        )
+    after = plan_load(folder)
+    _show((before.config, before.stored_bytes), (after.config, after.stored_bytes))
+    print(f"model: {folder}")
+
+
+def _show(*models: tuple[ModelConfig, int]) -> None:
+    """What a checkpoint was and is: shape and bytes of each."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from ringmoe.cli.info import _amount
+    from ringmoe.models import describe
+
+    facts = [describe(config) for config, _ in models]
+    counts = [fact["parameters"] for fact in facts]
+    flops = [fact["flops_per_image"]["total"] for fact in facts]
+    rows: list[tuple[str, list[float], str]] = [
+        ("parameters", [count["total"] for count in counts], ""),
+        ("active per token", [count["active"] for count in counts], ""),
+        ("forward, per image", flops, "FLOP"),
+        ("weights on disk", [size for _, size in models], "B"),
+    ]
+    table = Table("", "was", "is", "of it", box=box.SIMPLE)
+    words = [", ".join(config.modalities) for config, _ in models]
+    table.add_row("modalities", *words, "")
+    experts = [fact["experts_per_block"] for fact in facts]
+    table.add_row("experts per block", *(" + ".join(map(str, e.values())) for e in experts), "")
+    for name, (was, now), unit in rows:
+        table.add_row(
+            name, f"{_amount(int(was))}{unit}", f"{_amount(int(now))}{unit}", f"{now / was:.1%}"
+        )
+    Console().print(table)
+
+
+@contextmanager
+def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on standard error, where somebody sees it; yields what moves it."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as TimeLeft
+
+    console = Console(stderr=True)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeLeft()
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
