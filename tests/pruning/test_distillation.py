@@ -1,10 +1,12 @@
 """Distillation against closed forms, and as a run that may be killed."""
 
 import copy
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from tests.models.samples import SMALL, small_model
 from tests.pretraining.conftest import make_archive
 
@@ -16,6 +18,7 @@ from ringmoe.pruning.distillation import DistilConfig, Distillation, Teacher, di
 from ringmoe.sensors import MODALITIES
 from ringmoe.training import Trainer, TrainingConfig, read_metrics
 
+CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "distil"
 PAIR = ("optical", "sar_amplitude")
 DENSE = {"specialized_experts": 0, "collaborative_experts": 0}
 
@@ -283,3 +286,12 @@ def test_settings_that_cannot_be_are_refused_before_anything_is_written(
         distil(config_for(workshop, tmp_path / "run", **changes), progress=False)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_projects_recipes_are_read(path):
+    config = DistilConfig(**yaml.safe_load(path.read_text()))
+    config.check()
+    paths = (config.teacher, config.student, config.archive, config.out)
+    assert {part.parts[0] for part in paths} == {"runs"}
+    assert len(set(paths)) == 4

@@ -3,11 +3,14 @@
 from ringmoe.pruning.averaging import Averaging
 from ringmoe.pruning.calibrate import calibrate, collect
 from ringmoe.pruning.decomposition import Decomposition
+from ringmoe.pruning.distillation import DistilConfig, distil
+from ringmoe.pruning.distillation_objective import Distillation, Teacher
 from ringmoe.pruning.expert_pruning import ExpertPruning
 from ringmoe.pruning.layer import Experts, Layer
 from ringmoe.pruning.method import METHODS, Method, Selection, method_named
 from ringmoe.pruning.neurons import NeuronSelection
 from ringmoe.pruning.prune import prune, prune_model
+from ringmoe.pruning.quantisation import quantise
 from ringmoe.pruning.statistics import (
     LayerStatistics,
     Statistics,
@@ -21,6 +24,8 @@ __all__ = [
     "METHODS",
     "Averaging",
     "Decomposition",
+    "DistilConfig",
+    "Distillation",
     "ExpertPruning",
     "Experts",
     "Layer",
@@ -31,11 +36,14 @@ __all__ = [
     "Statistics",
     "SubModel",
     "Summation",
+    "Teacher",
     "calibrate",
     "collect",
+    "distil",
     "load_statistics",
     "method_named",
     "prune",
     "prune_model",
+    "quantise",
     "statistics_folder",
 ]
