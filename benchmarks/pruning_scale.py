@@ -35,10 +35,11 @@ from ringmoe.pruning import method_named, prune
 
 METHODS = ("submodel", "ka", "ks")  # the first one's files are what is copied
 CHUNK = 2**22  # values drawn at once
+BOUND = 0.02 * 3**0.5  # of a uniform distribution of standard deviation 0.02
 
 
 def write_random_checkpoint(folder: Path, config: ModelConfig, seed: int = 0) -> Path:
-    """A checkpoint of bfloat16 weights of standard deviation 0.02, drawn as they are written."""
+    """A checkpoint of bfloat16 weights, uniform of standard deviation 0.02, drawn as written."""
     generator = torch.Generator().manual_seed(seed)
     outline = {
         name: torch.empty(shape, dtype=torch.bfloat16, device="meta")
@@ -50,7 +51,8 @@ def write_random_checkpoint(folder: Path, config: ModelConfig, seed: int = 0) ->
             for name, tensor in outline.items():
                 for start in range(0, tensor.numel(), CHUNK):
                     count = min(CHUNK, tensor.numel() - start)
-                    writer.append(name, torch.randn(count, generator=generator) * 0.02)
+                    values = torch.empty(count).uniform_(-BOUND, BOUND, generator=generator)
+                    writer.append(name, values)
         write_config(unfinished, config)
         (unfinished / CARD).write_text(default_card(config))
     return folder

@@ -2,13 +2,22 @@
 
 import re
 
+import numpy as np
 import pytest
 import torch
 from tests.pruning.samples import make_model, with_frequencies
 
+from ringmoe.archive import Source, ingest
 from ringmoe.cli import main
 from ringmoe.models import load_model, save_model
-from ringmoe.pruning import ExpertPruning, SubModel, prune_model, statistics_folder
+from ringmoe.pruning import (
+    ExpertPruning,
+    SubModel,
+    load_statistics,
+    prune_model,
+    statistics_folder,
+)
+from ringmoe.scenes import write_raster
 
 FREQUENCY = [[[0.1, 0.2, 0.3, 0.4]] * 3] * 3
 
@@ -113,6 +122,27 @@ def test_a_cut_shard_and_no_checkpoint(saved, tmp_path, capsys):
         error = capsys.readouterr().err
         assert message in error and error.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def archive(tmp_path):
+    """Four RGB tiles."""
+    values = np.random.default_rng(0).integers(1, 255, (3, 64, 64), dtype=np.uint8)
+    write_raster(tmp_path / "rgb" / "scene.tif", values)
+    ingest([Source(("rgb",), "rgb-dn8")], tmp_path / "archive", tile_size=32, root=tmp_path)
+    return tmp_path / "archive"
+
+
+def test_calibrating_and_pruning_in_one_command(saved, model, archive, tmp_path, capsys):
+    """What is kept is what the statistics beside the checkpoint then say."""
+    words = ["--calibrate", str(archive), "--images", "4", "--modalities", "optical"]
+    assert main(["prune", str(saved), *words, "--method", "ep", "--out", str(tmp_path / "ep")]) == 0
+    found = load_statistics(saved)
+    assert f"statistics: {statistics_folder(saved)}" in capsys.readouterr().out
+    due = prune_model(model, ExpertPruning(), ["optical"], found)
+    assert load_model(tmp_path / "ep").config == due.config
+    assert main(["prune", str(saved), *words]) == 0  # measured again, and nothing else
+    assert not (tmp_path / "ep.statistics").exists()
 
 
 def test_nowhere_to_write(saved, capsys):

@@ -188,6 +188,7 @@ def test_every_token_is_counted_in_the_blocks_that_have_the_branch():
         assert sum(row.probability) == pytest.approx(1)
 
 
+@pytest.mark.slow
 class TestCompiled:
     """As for models with all experts (`test_export`), of two blocks, one without the branch."""
 
@@ -206,7 +207,6 @@ class TestCompiled:
         for ours, due in zip(compiled(x), view(x), strict=True):
             assert difference(ours, due) < 1e-5
 
-    @pytest.mark.slow
     @torch.no_grad()
     def test_export_agrees_on_other_images(self, view):
         x, other = (observe("optical", 2, seed=s, dtype=torch.float32).images for s in (0, 1))
