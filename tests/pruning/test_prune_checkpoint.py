@@ -1,6 +1,7 @@
 """Pruning from disk to disk: the weights of pruning in memory, in little memory, whole or not."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import torch
 from benchmarks.pruning_scale import write_random_checkpoint
 from huggingface_hub import load_torch_model
 from safetensors import safe_open
+from tests.conftest import ROOT
 from tests.models.test_describe import parameters_by_hand
 from tests.processes import PEAK_KIB
 from tests.pruning.samples import CONFIG, make_model, with_frequencies
@@ -128,6 +130,16 @@ def test_over_the_checkpoint_itself(model, tmp_path):
     folder = save_model(model, tmp_path / "model")
     prune(folder, folder, SubModel(), ["optical"])
     assert equal(load_model(folder), prune_model(model, SubModel(), ["optical"]))
+
+
+@pytest.mark.slow
+def test_the_python_example_of_the_page(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "compression.md").read_text()
+    scope: dict = {}
+    exec(re.search(r"<!-- use -->\n```python\n(.*?)```", page, re.S)[1], scope)
+    assert scope["sar"].config.modalities == ("sar_amplitude",)
+    assert load_model("dense").config.router_rows == 0
 
 
 class TestRefusals:
