@@ -131,8 +131,8 @@ def _check_same_run(run: RunFolder, config: Mapping[str, Any], fingerprint: str)
     data = json.loads(run.environment_path.read_text())["data"]
     if data != fingerprint:
         raise ConfigError(
-            f"{run.environment_path}: cannot resume on other data: the run began on data with "
-            f"fingerprint {data}, these have {fingerprint}"
+            f"{run.environment_path}: cannot resume on other data: the run began with "
+            f"fingerprint {data}, this one has {fingerprint}"
         )
 
 
