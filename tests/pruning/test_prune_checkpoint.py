@@ -28,6 +28,7 @@ from ringmoe.pruning import (
     Summation,
     prune,
     prune_model,
+    quantise,
     statistics_folder,
 )
 
@@ -107,6 +108,14 @@ def test_another_type(saved, tmp_path, name):
     found = load_model(out)
     due = prune_model(load_model(saved), METHODS[name], ["optical"])
     assert equal(found, due.to(torch.bfloat16))
+
+
+@pytest.mark.parametrize("name", ["submodel", "ka"])
+def test_an_8_bit_checkpoint_becomes_floating(saved, tmp_path, name):
+    quantise(saved, tmp_path / "int8")
+    out = prune(tmp_path / "int8", tmp_path / "out", METHODS[name], ["optical"])
+    due = prune_model(load_model(tmp_path / "int8"), METHODS[name], ["optical"])
+    assert equal(load_model(out), due)
 
 
 def test_values_of_many_types_in_one_file(tmp_path):
