@@ -11,6 +11,7 @@ from tests.models.samples import SMALL, small_model
 from tests.pretraining.conftest import make_archive
 
 from ringmoe.archive import Batch, TileLoader
+from ringmoe.cli import main
 from ringmoe.errors import ConfigError
 from ringmoe.models import RingMoE, load_model, save_model
 from ringmoe.observation import Observation
@@ -259,6 +260,20 @@ def test_one_of_the_students_modalities(workshop, tmp_path):
     config = config_for(workshop, tmp_path / "run", modalities=["sar_amplitude"], steps=1)
     result = distil(config, progress=False)
     assert load_model(result.model_dir).config.modalities == ("sar_amplitude",)
+
+
+def test_the_command(workshop, tmp_path, capsys):
+    folder, archive = workshop
+    path = tmp_path / "recipe.yaml"
+    path.write_text(
+        f"teacher: {folder / 'teacher'}\nstudent: {folder / 'student'}\narchive: {archive.path}\n"
+        "steps: 1\nbatch_size: 2\ncrop_size: 64\ntensorboard: false\ndevice: cpu\n"
+    )
+    out = tmp_path / "run"
+    assert main(["distil", "--config", str(path), "--out", str(out)]) == 0
+    assert f"model: {out / 'model'}" in capsys.readouterr().out
+    assert main(["distil", "--config", str(path), "--out", str(out), "--steps", "2"]) == 2
+    assert "already holds a run" in capsys.readouterr().err
 
 
 def test_another_teacher_is_other_data(workshop, tmp_path):

@@ -14,6 +14,7 @@ from safetensors import safe_open
 from tests.models.samples import SMALL, observe, small_model
 from tests.processes import PEAK_KIB
 
+from ringmoe.cli import main
 from ringmoe.cli.info import info
 from ringmoe.errors import CheckpointError
 from ringmoe.models import ModelConfig, RingMoE, create_model, load_model, plan_load, save_model
@@ -212,6 +213,33 @@ def test_weights_that_are_not_finite_are_refused(tmp_path):
     with pytest.raises(CheckpointError, match=r"ffn\.experts\.w1 of the model holds values that"):
         quantise(model, tmp_path / "small")
     assert not (tmp_path / "small").exists()
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["--method", "submodel", "--modalities", "optical"]], ids=["alone", "with method"]
+)
+def test_the_command(tmp_path, capsys, words):
+    model = small_model(dtype=torch.float32)
+    saved, out = str(save_model(model, tmp_path / "model")), tmp_path / "out"
+    assert main(["prune", saved, "--int8", "--out", str(out), *words]) == 0
+    config = model.config.replace(modalities=("optical",)) if words else model.config
+    plan = plan_load(out)
+    assert (plan.config, plan.bytes) == (config, bytes_by_hand(config, 4))
+    row = next(x for x in capsys.readouterr().out.splitlines() if "weights on disk" in x)
+    assert f"{plan.bytes / plan_load(saved).bytes:.1%}" in row
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--int8"], "missing --out"),
+        (["--int8", "--out", "x", "--modalities", "optical"], "add --method submodel"),
+    ],
+)
+def test_what_the_command_refuses(tmp_path, capsys, words, message):
+    saved = str(save_model(small_model(), tmp_path / "model"))
+    assert main(["prune", saved, *words]) == 2
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.slow

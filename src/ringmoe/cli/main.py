@@ -25,6 +25,7 @@ VERBS: dict[str, str] = {
     "ingest": "bring products into an archive of checked tiles",
     "pretrain": "pre-train a model on an archive",
     "prune": "make a smaller checkpoint, for some modalities or with fewer experts",
+    "distil": "train a pruned model towards the unpruned one, without labels",
     "upcycle": "turn a dense Swin V2 checkpoint into a RingMoE one",
 }
 

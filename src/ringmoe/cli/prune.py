@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from ringmoe.models import ModelConfig
+    from ringmoe.models import LoadPlan, ModelConfig
     from ringmoe.pruning import Method
 
 
@@ -22,6 +22,7 @@ def prune(
     scope: str | None = None,
     hidden_ratio: float | None = None,
     dtype: Literal["float32", "bfloat16", "float16"] | None = None,
+    int8: bool = False,
     calibrate: Path | None = None,
     images: int = 512,
     statistics: Path | None = None,
@@ -48,6 +49,7 @@ def prune(
         hidden_ratio: Of function-aware, hidden units per channel of a token; as many as an expert
             has if not given.
         dtype: Type of the weights written; the checkpoint's if not given.
+        int8: Write matrices in 8 bits, with scales in that type; also without a method.
         calibrate: Archive to measure the checkpoint on.
         images: Tiles of each modality to measure on.
         statistics: Folder of measurements, if not beside the checkpoint.
@@ -62,18 +64,25 @@ def prune(
     from ringmoe.errors import ConfigError
     from ringmoe.pruning import method_named
 
-    if method is None and calibrate is None:
-        raise ConfigError("say what to do: --method to prune, --calibrate to measure (see --help)")
+    if method is None and calibrate is None and not int8:
+        raise ConfigError(
+            "say what to do: --method to prune, --calibrate to measure, --int8 to quantise "
+            "(see --help)"
+        )
     options = {"keep": keep, "scope": scope, "hidden_ratio": hidden_ratio}
     chosen = None if method is None else method_named(method, **options)
     if chosen is None and (given := [name for name in options if options[name] is not None]):
         raise ConfigError(f"{', '.join(given)}: options of a method, and --method is missing")
-    if chosen is not None and out is None:
+    if (chosen is not None or int8) and out is None:
         raise ConfigError("missing --out: the folder to write the smaller checkpoint to")
+    if int8 and chosen is None and (modalities or dtype):
+        raise ConfigError("modalities, dtype: --int8 alone keeps all; add --method submodel")
     if calibrate is not None:
         _measure(checkpoint, calibrate, images, modalities, statistics)
-    if chosen is not None and out is not None:
-        _prune(checkpoint, out, chosen, modalities, statistics, dtype, max_shard_bytes)
+    if out is not None and chosen is not None:
+        _prune(checkpoint, out, chosen, modalities, statistics, dtype, int8, max_shard_bytes)
+    elif out is not None and int8:
+        _quantise(checkpoint, out, max_shard_bytes)
 
 
 def _measure(
@@ -96,6 +105,7 @@ def _prune(
     modalities: list[str] | None,
     statistics: Path | None,
     dtype: str | None,
+    int8: bool,
     max_shard_bytes: str,
 ) -> None:
     import torch
@@ -104,6 +114,7 @@ def _prune(
     from ringmoe.models import plan_load
     from ringmoe.models.hub import local_folder
     from ringmoe.pruning import prune as prune_checkpoint
+    from ringmoe.pruning import quantise
 
     source = local_folder(checkpoint)
     before = plan_load(source)
@@ -123,9 +134,24 @@ def _prune(
             progress,
             max_shard_bytes,
         )
-    after = plan_load(folder)
+    if int8:
+        quantise(folder, folder, max_shard_bytes=max_shard_bytes)
+    _report(before, plan_load(folder))
+
+
+def _quantise(checkpoint: str, out: Path, max_shard_bytes: str) -> None:
+    from ringmoe.models import plan_load
+    from ringmoe.models.hub import local_folder
+    from ringmoe.pruning import quantise
+
+    source = local_folder(checkpoint)
+    before = plan_load(source)
+    _report(before, plan_load(quantise(source, out, max_shard_bytes=max_shard_bytes)))
+
+
+def _report(before: LoadPlan, after: LoadPlan) -> None:
     _show((before.config, before.stored_bytes), (after.config, after.stored_bytes))
-    print(f"model: {folder}")
+    print(f"model: {after.folder}")
 
 
 def _show(*models: tuple[ModelConfig, int]) -> None:
