@@ -6,6 +6,7 @@ from ringmoe.pruning.decomposition import Decomposition
 from ringmoe.pruning.distillation import DistilConfig, distil
 from ringmoe.pruning.distillation_objective import Distillation, Teacher
 from ringmoe.pruning.expert_pruning import ExpertPruning
+from ringmoe.pruning.integration import FunctionAware
 from ringmoe.pruning.layer import Experts, Layer
 from ringmoe.pruning.method import METHODS, Method, Selection, method_named
 from ringmoe.pruning.neurons import NeuronSelection
@@ -28,6 +29,7 @@ __all__ = [
     "Distillation",
     "ExpertPruning",
     "Experts",
+    "FunctionAware",
     "Layer",
     "LayerStatistics",
     "Method",

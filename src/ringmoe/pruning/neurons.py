@@ -60,13 +60,14 @@ def select_neurons(layer: Layer, statistics: LayerStatistics) -> Experts:
     (modality,) = layer.modalities
     own = statistics.of([modality])
     stacks = dict(branches(layer, modality))
-    energy = torch.cat([own.unit_energy[part][0].flatten() for part in stacks])
-    hidden = next(iter(stacks.values())).b1.shape[1]
+    like = next(iter(stacks.values())).b1
+    hidden = like.shape[1]
+    energy = torch.cat([own.unit_energy[part][0].flatten() for part in stacks]).to(like.device)
     chosen = energy.argsort(descending=True, stable=True)[:hidden].sort().values
 
-    parts, bias, first = [], torch.zeros(1, dtype=torch.float64), 0
+    parts, bias, first = [], like.new_zeros(1, dtype=torch.float64), 0
     for part, experts in stacks.items():
-        gates = mean_gates(own, part, experts)
+        gates = mean_gates(own, part, experts).to(like.device)
         bias = bias + gates @ experts.b2.double()
         last = first + experts.b1.numel()
         units = chosen[(chosen >= first) & (chosen < last)] - first
