@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -16,7 +16,6 @@ from ringmoe.models import ModelConfig, RingMoE, default_card, read_config
 from ringmoe.models.folder import CARD, refuse_to_overwrite, write_config
 from ringmoe.models.hub import local_folder
 from ringmoe.models.plan import (
-    TensorRead,
     block_of,
     new_buffer,
     plan_part,
@@ -136,7 +135,8 @@ def prune(
 
     with replacing(folder) as unfinished:
         unfinished.mkdir()
-        with ShardWriter(_outline(result, reads, dtype), unfinished, max_shard_bytes) as writer:
+        types = {name: read.floating for name, read in reads.items()}
+        with ShardWriter(outline(result, types, dtype), unfinished, max_shard_bytes) as writer:
             done, total = 0, sum(result.depths)
             for name, tensor in _tensors(method, taken, result, found, reads, read):
                 block = block_of(name, result) if ".blocks." in name else done
@@ -229,14 +229,20 @@ def _layer_of(name: str) -> str | None:
     return found[0] if found else None
 
 
-def _outline(
-    result: ModelConfig, reads: dict[str, TensorRead], dtype: torch.dtype | None
+def outline(
+    result: ModelConfig, types: Mapping[str, torch.dtype], dtype: torch.dtype | None
 ) -> dict[str, Tensor]:
-    """The result's tensors without values, each of the type that its like had."""
-    of_layers = {_layer_of(name): read.floating for name, read in reads.items()}
+    """A result's tensors without values, each of the type that its like had.
+
+    Args:
+        result: Its shape.
+        types: Of the tensors that it is made from, as they are loaded.
+        dtype: Of all tensors instead.
+    """
+    of_layers = {_layer_of(name): kind for name, kind in types.items()}
     outline = {}
     for name, shape in shapes(result).items():
-        own = reads[name].floating if name in reads else of_layers[_layer_of(name)]
+        own = types[name] if name in types else of_layers[_layer_of(name)]
         outline[name] = torch.empty(shape, dtype=dtype or own, device="meta")
     return outline
 
