@@ -9,7 +9,12 @@ from ringmoe.pretraining.evaluation import (
     reconstruct,
 )
 from ringmoe.pretraining.objective import MaskedModelling
-from ringmoe.pretraining.pretrain import PretrainConfig, make_objective, pretrain
+from ringmoe.pretraining.pretrain import (
+    PretrainConfig,
+    make_objective,
+    objective_around,
+    pretrain,
+)
 from ringmoe.pretraining.targets import TARGETS, make_target
 from ringmoe.training import RunResult
 
@@ -25,6 +30,7 @@ __all__ = [
     "make_objective",
     "make_target",
     "masked_loss",
+    "objective_around",
     "pretrain",
     "reconstruct",
 ]
