@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -108,6 +109,28 @@ class Statistics:
             layers=tuple(layer.of(modalities) for layer in self.layers),
             images={modality: self.images[modality] for modality in modalities},
         )
+
+    def shares(self) -> dict[Branch, dict[str, np.ndarray]]:
+        """By branch and modality `(blocks, experts)` frequencies, NaN where an expert is pruned.
+
+        A branch that no block has is left out. It is what `ringmoe.reports` draws.
+        """
+        config = self.config
+        own = tuple(range(config.specialized_experts))
+        found: dict[Branch, dict[str, np.ndarray]] = {}
+        for branch in BRANCHES:
+            experts = {
+                "specialized": config.specialized_experts,
+                "collaborative": config.collaborative_experts,
+            }[branch]
+            table = np.full((len(self.modalities), len(self.layers), experts), np.nan)
+            for block, layer in enumerate(self.layers):
+                if branch in layer.frequency:
+                    there = own if branch == "specialized" else config.kept_in(block)
+                    table[:, block, list(there)] = layer.frequency[branch].numpy()
+            if not np.isnan(table).all():
+                found[branch] = dict(zip(self.modalities, table, strict=True))
+        return found
 
     def check_measured_on(self, checkpoint: RingMoE | str | Path) -> None:
         """Raise StatisticsError unless they were measured on these weights.
@@ -226,7 +249,8 @@ def statistics_folder(checkpoint: str | Path) -> Path:
 
 def refuse_to_overwrite(folder: Path) -> None:
     """Raise WriteError if the folder holds what is no part of statistics."""
-    strays = {f.name for f in folder.iterdir()} - {NUMBERS, ARRAYS} if folder.is_dir() else ()
+    found = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
+    strays = {n for n in found - {NUMBERS, ARRAYS} if not n.endswith(".png")}  # pictures of them
     if strays:
         raise WriteError(
             f"{folder} holds more than statistics ({', '.join(sorted(strays)[:3])}): choose "

@@ -50,7 +50,7 @@ def loss_curves(curves: Mapping[str, tuple[Sequence[int], Sequence[float]]]) -> 
     Returns:
         An `<svg>` element.
     """
-    with _style() as plt:
+    with style() as plt:
         figure, axes = plt.subplots(1, len(curves), figsize=(2.7 * len(curves), 2.4), squeeze=False)
         for axis, (modality, (steps, losses)) in zip(axes[0], curves.items(), strict=True):
             colour = COLOURS.get(modality, INK)
@@ -82,7 +82,7 @@ def expert_use(shares: Mapping[str, np.ndarray], specialized: int) -> str:
     Returns:
         An `<svg>` element.
     """
-    with _style() as plt:
+    with style() as plt:
         figure, axes = plt.subplots(
             1, len(shares), figsize=(2.7 * len(shares), 3.1), squeeze=False, sharey=True
         )
@@ -120,7 +120,7 @@ def before_after(
     Returns:
         An `<svg>` element.
     """
-    with _style() as plt:
+    with style() as plt:
         figure, axis = plt.subplots(figsize=(8.2, 2.9))
         for place, modality in enumerate(before):
             colour = COLOURS.get(modality, INK)
@@ -145,7 +145,7 @@ def title(modality: str) -> str:
 
 
 @contextmanager
-def _style() -> Iterator[Any]:
+def style() -> Iterator[Any]:
     """Matplotlib without a display, in the reports' style, its figures closed at the end."""
     import matplotlib
 
