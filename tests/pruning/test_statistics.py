@@ -3,6 +3,7 @@
 import json
 import re
 
+import numpy as np
 import pytest
 import torch
 
@@ -212,3 +213,23 @@ def test_damaged_statistics_are_one_line(tmp_path, damage):
     with pytest.raises(StatisticsError, match="measure anew") as refused:
         Statistics.load(folder)
     assert "\n" not in str(refused.value) and str(folder) in str(refused.value)
+
+
+def test_shares_have_a_place_for_every_expert():
+    """Frequencies by branch and modality; an expert that was pruned is NaN in its place."""
+    config = CONFIG.replace(kept_experts=((0, 2), ()))
+    whole = made_up(config)
+    first, second = whole.layers
+    for tables in (first.frequency, first.gate_mass, first.energy):
+        tables["collaborative"] = tables["collaborative"][:, [0, 2]]
+    for tables in (second.frequency, second.gate_mass, second.energy):
+        del tables["collaborative"]
+    shares = whole.shares()
+    assert list(shares) == ["specialized", "collaborative"]
+    assert list(shares["collaborative"]) == ["optical", "sar_amplitude"]
+    table = shares["collaborative"]["sar_amplitude"]
+    a, b = first.frequency["collaborative"][1].tolist()
+    assert np.array_equal(table, [[a, np.nan, b], [np.nan] * 3], equal_nan=True)
+    due = [layer.frequency["specialized"][0].tolist() for layer in whole.layers]
+    assert shares["specialized"]["optical"].tolist() == due
+    assert made_up(CONFIG.replace(specialized_experts=0)).shares().keys() == {"collaborative"}

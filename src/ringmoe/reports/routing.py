@@ -100,7 +100,7 @@ def expert_use(shares: Mapping[str, Shares]) -> Iterator[Any]:
                 experts = own[modality].shape[1]
                 axis.set_xticks(range(experts), range(1, experts + 1))
                 axis.set_yticks(*_block_ticks(blocks))
-                if row is axes[0]:
+                if branch == next(iter(shares)):
                     axis.set_title(title(modality), loc="left", color=COLOURS.get(modality, INK))
             row[0].set_ylabel(f"{branch}\nblock")
         for axis in axes[-1]:
@@ -144,14 +144,13 @@ def preferences(shares: Shares) -> Iterator[Any]:
         right.set_xticks(*_block_ticks(len(alike)))
         right.set_xlabel("block")
         right.set_title("block by block", loc="left")
-        _bar(figure, image, [left, right], "1 - Jensen-Shannon divergence, bits")
+        _bar(figure, image, [left, right], "similarity of routing")
         yield figure
 
 
 def _heat(plt: Any, axis: Any, values: np.ndarray, colours: str, aspect: str) -> Any:
     """A heat map of shares, without frame or grid."""
-    colour_map = plt.get_cmap(colours).copy()
-    colour_map.set_bad(_ABSENT)
+    colour_map = plt.get_cmap(colours).with_extremes(bad=_ABSENT)
     axis.grid(False)
     for spine in axis.spines.values():
         spine.set_visible(False)
