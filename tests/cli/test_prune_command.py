@@ -139,6 +139,7 @@ def test_calibrating_and_pruning_in_one_command(saved, model, archive, tmp_path,
     assert main(["prune", str(saved), *words, "--method", "ep", "--out", str(tmp_path / "ep")]) == 0
     found = load_statistics(saved)
     assert f"statistics: {statistics_folder(saved)}" in capsys.readouterr().out
+    assert (statistics_folder(saved) / "expert-use.png").stat().st_size > 5000
     due = prune_model(model, ExpertPruning(), ["optical"], found)
     assert load_model(tmp_path / "ep").config == due.config
     assert main(["prune", str(saved), *words]) == 0  # measured again, and nothing else

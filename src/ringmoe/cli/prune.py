@@ -89,13 +89,17 @@ def _measure(
     checkpoint: str, archive: Path, images: int, modalities: list[str] | None, out: Path | None
 ) -> None:
     from ringmoe.pruning import calibrate, statistics_folder
+    from ringmoe.reports.routing import write_routing_pictures
 
+    folder = out or statistics_folder(checkpoint)
     with _bar("measuring") as progress:
         found = calibrate(
             checkpoint, archive, images=images, modalities=modalities, out=out, progress=progress
         )
     seen = ", ".join(f"{count} {modality}" for modality, count in found.images.items())
-    print(f"statistics: {out or statistics_folder(checkpoint)} (images: {seen})")
+    pictures = write_routing_pictures(found.shares(), folder)
+    drawn = f"; pictures: {', '.join(file.name for file in pictures)}" if pictures else ""
+    print(f"statistics: {folder} (images: {seen}){drawn}")
 
 
 def _prune(
