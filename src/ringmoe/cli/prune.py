@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -26,6 +27,9 @@ def prune(
     calibrate: Path | None = None,
     images: int = 512,
     statistics: Path | None = None,
+    budget: str | None = None,
+    latency: str | None = None,
+    json: bool = False,
     max_shard_bytes: str = "5GB",
 ) -> None:
     """Make a smaller checkpoint from a checkpoint, layer by layer.
@@ -37,6 +41,9 @@ def prune(
 
     Some methods decide by measurements: `--calibrate ARCHIVE` makes them and keeps them beside the
     checkpoint, alone or before pruning.
+
+    Instead of a method, `--budget` may say what the result may cost. All methods are then tried
+    and shown, and the one that keeps most is taken: with `--calibrate ARCHIVE` by measurement.
 
     Args:
         checkpoint: A checkpoint folder, or the id of a repository on the Hugging Face hub.
@@ -53,6 +60,10 @@ def prune(
         calibrate: Archive to measure the checkpoint on.
         images: Tiles of each modality to measure on.
         statistics: Folder of measurements, if not beside the checkpoint.
+        budget: What the result may cost: 400MB (of weights on disk), 1.1B or 300M (parameters) or
+            50ms (time for one image on this machine); chooses method, options and 8 bits.
+        latency: The same as a budget that is a time, such as 50ms.
+        json: Print the candidates for a budget as JSON, and all else to standard error.
         max_shard_bytes: Largest file of weights.
 
     Raises:
@@ -61,28 +72,50 @@ def prune(
         StatisticsError: Measurements are missing, or are another checkpoint's.
         WriteError: The folder cannot be written.
     """
+    from ringmoe.cli._prune_plan import decide, parse_budget
     from ringmoe.errors import ConfigError
     from ringmoe.pruning import method_named
 
-    if method is None and calibrate is None and not int8:
+    wish = parse_budget(budget, latency)
+    if method is None and calibrate is None and not int8 and wish is None:
         raise ConfigError(
-            "say what to do: --method to prune, --calibrate to measure, --int8 to quantise "
-            "(see --help)"
+            "say what to do: --method to prune, --calibrate to measure, --int8 to quantise, "
+            "--budget to have it decided (see --help)"
         )
     options = {"keep": keep, "scope": scope, "hidden_ratio": hidden_ratio}
     chosen = None if method is None else method_named(method, **options)
     if chosen is None and (given := [name for name in options if options[name] is not None]):
         raise ConfigError(f"{', '.join(given)}: options of a method, and --method is missing")
+    if wish is not None and (method is not None or int8):
+        raise ConfigError("--method, --int8: a budget decides them, leave them out or --budget")
+    if json and wish is None:
+        raise ConfigError("--json prints the candidates for a budget: add --budget")
     if (chosen is not None or int8) and out is None:
         raise ConfigError("missing --out: the folder to write the smaller checkpoint to")
     if int8 and chosen is None and (modalities or dtype):
         raise ConfigError("modalities, dtype: --int8 alone keeps all; add --method submodel")
-    if calibrate is not None:
-        _measure(checkpoint, calibrate, images, modalities, statistics)
-    if out is not None and chosen is not None:
-        _prune(checkpoint, out, chosen, modalities, statistics, dtype, int8, max_shard_bytes)
-    elif out is not None and int8:
-        _quantise(checkpoint, out, max_shard_bytes)
+    with redirect_stdout(sys.stderr) if json else nullcontext():
+        if calibrate is not None:
+            _measure(checkpoint, calibrate, images, modalities, statistics)
+    if wish is not None:
+        with _bar("comparing") as progress:
+            best = decide(
+                checkpoint,
+                wish,
+                modalities,
+                statistics=statistics,
+                archive=calibrate,
+                dtype=dtype,
+                out=out,
+                as_json=json,
+                progress=progress,
+            )
+        chosen, int8, modalities = best.method, best.int8, list(best.config.modalities)
+    with redirect_stdout(sys.stderr) if json else nullcontext():
+        if out is not None and chosen is not None:
+            _prune(checkpoint, out, chosen, modalities, statistics, dtype, int8, max_shard_bytes)
+        elif out is not None and int8:
+            _quantise(checkpoint, out, max_shard_bytes)
 
 
 def _measure(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -100,7 +101,7 @@ def explained(found: Tensor, due: Tensor, weights: Tensor | None = None) -> floa
 
 
 def calibration_tiles(
-    archive: Archive | str, modalities: Sequence[str], size: int, images: int = TILES
+    archive: Archive | str | Path, modalities: Sequence[str], size: int, images: int = TILES
 ) -> list[Observation]:
     """Tiles to measure fidelity on: the same at every call, held out where the archive has such.
 
