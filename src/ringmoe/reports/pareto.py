@@ -72,6 +72,8 @@ def pareto_picture(
 
 def _panel(axis: Any, candidates: Sequence[Mapping[str, Any]], name: str) -> None:
     """One cost: its points and its front."""
+    from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+
     label, factor = AXES[name]
     front = sorted((c for c in candidates if name in c["front"]), key=lambda c: c[name])
     costs = [factor * c[name] for c in front]
@@ -87,5 +89,8 @@ def _panel(axis: Any, candidates: Sequence[Mapping[str, Any]], name: str) -> Non
         if c["chosen"]:
             axis.scatter(*place, s=160, facecolor="none", edgecolor=INK, linewidth=1.5, zorder=4)
     axis.set_xscale("log")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.xaxis.set_minor_locator(NullLocator())
     axis.set_ylim(-0.05, 1.05)
     axis.set_xlabel(label)
