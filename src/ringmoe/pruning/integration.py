@@ -39,6 +39,8 @@ _log = logging.getLogger(__name__)
 
 RIDGES = (1e-12, 1e-9, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)  # times the Gram matrix's mean diagonal
 _HELD_BACK = 8  # one token in so many decides among them
+# Tokens that decide on the units: more changed no error by 1 %, and take longer.
+_TOKENS_A_UNIT, _FEWEST_TOKENS = 2, 256
 _SPANNED = 1e-10  # of a unit's own energy: what is left of it is rounding
 
 
@@ -175,7 +177,8 @@ def fit_dense(layer: Layer, inputs: Tensor, units: int, ridge: float | None = No
             len(inputs),
         )
     found = compute(layer, inputs)
-    chosen = span(found.activations, found.energy, units)
+    enough = max(_FEWEST_TOKENS, _TOKENS_A_UNIT * units)
+    chosen = span(found.activations[:enough], found.energy, units)
     second = least_squares(
         found.activations[:, chosen], found.output / found.scale[:, None], found.output, ridge
     )
