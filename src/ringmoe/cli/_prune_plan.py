@@ -116,7 +116,7 @@ def _show(rows: list[dict[str, Any]], budget: Budget) -> None:
 
     table = Table("", box=box.SIMPLE, pad_edge=False, collapse_padding=True)
     table.add_column("candidate", min_width=18)
-    for title in ("parameters", "per image", "time", "on disk", "fidelity", "last map"):
+    for title in ("params", "FLOP", "time", "on disk", "fidelity", "last map"):
         table.add_column(title, justify="right", no_wrap=True)
     for row in sorted(rows, key=lambda row: -row[budget.kind]):
         mark = ">" if row["chosen"] else "*" if budget.kind in row["front"] else ""
@@ -125,7 +125,7 @@ def _show(rows: list[dict[str, Any]], budget: Budget) -> None:
             mark,
             row["candidate"],
             _amount(row["parameters"]),
-            f"{_amount(row['flops'])}FLOP",
+            _amount(row["flops"]),
             "-" if time is None else f"{1e3 * time:.3g} ms",
             f"{_amount(row['bytes'])}B",
             *(_share(row[name]) for name in ("fidelity", "fidelity_last_map")),
@@ -139,7 +139,7 @@ def _show(rows: list[dict[str, Any]], budget: Budget) -> None:
 def _share(fidelity: float | None) -> str:
     if fidelity is None:
         return "-"
-    return f"{fidelity:.4f}" if fidelity > -1 else "under -1"
+    return f"{fidelity:.4f}" if fidelity > -1 else "< -1"
 
 
 def _caption(rows: list[dict[str, Any]], budget: Budget) -> str:
