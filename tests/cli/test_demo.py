@@ -19,6 +19,12 @@ def test_demo_ends_in_a_report_of_what_it_did(tmp_path, capsys):
     assert html.count('<img src="data:image/png') == 3 * 4 + 4 * 2 * 4
     for title in ("Optical", "Multispectral", "SAR complex", "SAR amplitude"):
         assert title in html
+    sub_model = load_model(tmp_path / "demo" / "pruned" / "submodel")
+    assert sub_model.config.modalities == ("sar_amplitude",)
+    kept = sum(p.numel() for p in sub_model.parameters())
+    row = re.search(r"its sub-model</td><td>([\d.]+) M</td>.*?<td>([\d.]+) %</td>", html)
+    assert float(row[1]) == pytest.approx(kept / 1e6, abs=0.005)
+    assert row[2] == "100.0"  # a sub-model says what the full model says
     shown = re.search(r"([\d.]+) M</dd>", html)
     parameters = sum(p.numel() for p in model.parameters())
     assert float(shown[1]) == pytest.approx(parameters / 1e6, abs=0.05)

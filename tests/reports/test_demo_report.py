@@ -12,6 +12,7 @@ from ringmoe.errors import WriteError
 from ringmoe.reports import (
     DemoResults,
     ExpertUse,
+    PrunedModel,
     ReconstructionView,
     charts,
     pictures,
@@ -48,6 +49,9 @@ def results():
         probe_before=dict.fromkeys(MODALITIES, 0.5),
         probe_after=dict.fromkeys(MODALITIES, 0.8125),
         probe_chance=0.3,
+        pruned={
+            "optical": [PrunedModel("the <full> model", 36_000_000, 144_000_000, 10**9, 1.0, 0.625)]
+        },
         figures=[("4.2 M", "parameters")],
         details=[("optimiser", "AdamW <fused>")],
     )
@@ -100,3 +104,10 @@ def test_unwritable_report_is_one_line(results, tmp_path):
     blocker.write_text("")
     with pytest.raises(WriteError, match=r"cannot write .*report\.html"):
         write_demo_report(results, blocker / "report.html")
+
+
+def test_report_says_what_a_pruned_model_is(results, tmp_path):
+    """In millions, megabytes, 10^9 operations and per cent."""
+    html = write_demo_report(results, tmp_path / "report.html").read_text()
+    cells = ("the &lt;full&gt; model", "36.00 M", "144.0 MB", "1.00 GFLOP", "100.0 %", "62.5 %")
+    assert "".join(f"<td>{cell}</td>" for cell in cells) in html

@@ -16,6 +16,7 @@ import torch
 
 import ringmoe
 from ringmoe.archive import Archive, TileLoader
+from ringmoe.cli._demo_pruning import MODALITY, measure_pruned
 from ringmoe.models import RingMoE, describe
 from ringmoe.pretraining import (
     HeldOut,
@@ -43,7 +44,12 @@ SceneFiles = Mapping[str, tuple[Path, str, Path]]
 
 
 def gather_results(
-    config: PretrainConfig, archive: Archive, scenes: Path, probe_scenes: Path, probe_fit: int
+    config: PretrainConfig,
+    archive: Archive,
+    scenes: Path,
+    probe_scenes: Path,
+    probe_fit: int,
+    pruned: dict[str, Path],
 ) -> DemoResults:
     """Measure everything that the report shows.
 
@@ -53,6 +59,7 @@ def gather_results(
         scenes: Simulated scenes of the archive, to look at.
         probe_scenes: Simulated scenes that are not in it.
         probe_fit: How many of these the probes are fitted on; they are tested on the rest.
+        pruned: Name to checkpoint of the model made smaller for one modality.
     """
     before = make_objective(config, archive.modalities)
     after = load_objective(config.out)
@@ -68,6 +75,11 @@ def gather_results(
         probe_before=_probe(before.model, probed, probe_fit),
         probe_after=_probe(after.model, probed, probe_fit),
         probe_chance=_commonest_class(probed, probe_fit),
+        pruned={
+            MODALITY: measure_pruned(
+                after.model, pruned, archive, lambda model: _probe(model, probed, probe_fit)
+            )
+        },
         figures=_figures(after, archive, metrics, at_end),
         details=_details(after, archive, config, metrics),
         footer=_footer(),

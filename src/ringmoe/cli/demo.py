@@ -20,15 +20,15 @@ TILE_SIZE = 144
 CROP_SIZE = 96
 PROBE_SCENES = (8, 8)  # to fit the probes on, to test them on: every kind of scene in both
 PROBE_SIZE = 192
-STAGES = 5
+STAGES = 6
 
 
 def demo(
     *, out: Path = Path("runs/demo"), scenes: int = 24, steps: int = 180, seed: int = 0
 ) -> None:
-    """Simulate, pre-train, look: four kinds of satellite image, one model, one page.
+    """Simulate, pre-train, prune, look: four kinds of satellite image, one model, one page.
 
-    Nothing is downloaded: the scenes are simulated. Takes about four minutes on two CPU cores and
+    Nothing is downloaded: the scenes are simulated. Takes about five minutes on two CPU cores and
     writes `OUT/report.html`. Run again with the same arguments, it goes on where it stopped.
 
     Args:
@@ -40,6 +40,7 @@ def demo(
     Raises:
         WriteError: The disk is full or the folder cannot be written.
     """
+    from ringmoe.cli._demo_pruning import prune_for_one_modality
     from ringmoe.cli._demo_results import gather_results
     from ringmoe.pretraining import pretrain
     from ringmoe.reports import write_demo_report
@@ -53,11 +54,13 @@ def demo(
     config = _config(out, steps, seed)
     with _stage(3, "Pre-training on what the four sensors saw, without labels"):
         pretrain(config, resume=(config.out / "config.yaml").exists())
-    with _stage(4, "Asking what the features know"):
+    with _stage(4, "Pruning the model to what SAR amplitude needs"):
+        pruned = prune_for_one_modality(config.out / "model", archive, out / "pruned")
+    with _stage(5, "Asking what the features know"):
         results = gather_results(
-            config, archive, out / "scenes", out / "probe-scenes", PROBE_SCENES[0]
+            config, archive, out / "scenes", out / "probe-scenes", PROBE_SCENES[0], pruned
         )
-    with _stage(5, "Writing the report"):
+    with _stage(6, "Writing the report"):
         path = write_demo_report(results, out / "report.html")
     print(f"\n{path} is ready ({time.perf_counter() - started:.0f} s): open it in a browser.")
 

@@ -110,14 +110,14 @@ class Statistics:
             images={modality: self.images[modality] for modality in modalities},
         )
 
-    def shares(self) -> dict[Branch, dict[str, np.ndarray]]:
+    def shares(self) -> dict[str, dict[str, np.ndarray]]:
         """By branch and modality `(blocks, experts)` frequencies, NaN where an expert is pruned.
 
         A branch that no block has is left out. It is what `ringmoe.reports` draws.
         """
         config = self.config
         own = tuple(range(config.specialized_experts))
-        found: dict[Branch, dict[str, np.ndarray]] = {}
+        found: dict[str, dict[str, np.ndarray]] = {}
         for branch in BRANCHES:
             experts = {
                 "specialized": config.specialized_experts,
