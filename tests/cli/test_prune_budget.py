@@ -30,6 +30,7 @@ def run(folder, *words):
     return main(["prune", str(folder / "model"), "--modalities", "optical", *words])
 
 
+@pytest.mark.slow
 def test_measured_and_pruned_in_one_command(folder, capsys):
     """80 kB: too little for the sub-model in float32; the best that fits is taken and written."""
     out = folder / "out"

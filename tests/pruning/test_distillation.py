@@ -227,6 +227,7 @@ def config_for(workshop, out, **changes):
     return DistilConfig(**(values | changes))
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits(workshop, tmp_path, monkeypatch):
     """Stopped while the fifth step reads its tiles: checkpoints after 2 and 4 steps stand."""
     whole = distil(config_for(workshop, tmp_path / "whole", ema=0.5), progress=False)

@@ -99,6 +99,7 @@ def test_the_front_is_what_nothing_dominates(points):
     assert found == due
 
 
+@pytest.mark.slow
 def test_sizes_are_those_of_the_files(model, statistics, tmp_path):
     """Each candidate made from disk to disk, and what its files hold counted."""
     checkpoint = save_model(model, tmp_path / "model")
