@@ -6,20 +6,23 @@ For a sample of the layer's input tokens x, of one modality, its output y is com
 
 is fitted: the norm after the layer takes a token's scale away, and where all experts are equal this
 is what each of them gives, whatever the routers say. The FFN's hidden units are units of the
-experts, taken as they are; its second matrix and bias are fitted by least squares.
+experts, taken as they are; its second matrix and bias are fitted.
 
-Which units: those that span most of what all of them contribute. Each unit's activations over the
-sample are a column, scaled to the energy that the unit contributes to y / s; a Cholesky
+Which units: those that span most of what all of them contribute (`span`). Each unit's activations
+over the sample are a column, scaled to the energy that the unit contributes to y / s; a Cholesky
 factorisation of the columns' Gram matrix, pivoted by the energy that is left, takes one unit after
 the other (Higham, "Accuracy and Stability of Numerical Algorithms", 2nd ed., section 10.3). A unit
-that others already span has no energy left. So experts that are similar are merged: of units that
-are equal up to a factor one is taken, and its row of the second matrix, fitted, stands for all.
+that others already span has no energy left, so that of equal units one is taken.
+
+Which second matrix: similar units are merged first (`merge`), each at the mean of its expert's
+gate / s. Where experts are equal, or one of each branch takes all tokens and the live units fit,
+that is the answer. From there least squares go on, departures being penalised (`least_squares`):
+without the penalty the fit is better on the sample, and worse on images that are unlike it.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -37,8 +40,9 @@ from ringmoe.pruning.statistics import LayerStatistics, Part, Statistics
 
 _log = logging.getLogger(__name__)
 
-RIDGES = (1e-12, 1e-9, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)  # times the Gram matrix's mean diagonal
-_HELD_BACK = 8  # one token in so many decides among them
+RIDGE = 1e-3
+_TOO_FEW = 16  # tokens
+_AT_ONCE = 4096  # units that are compared with the chosen ones at a time
 # Tokens that decide on the units: more changed no error by 1 %, and take longer.
 _TOKENS_A_UNIT, _FEWEST_TOKENS = 2, 256
 _SPANNED = 1e-10  # of a unit's own energy: what is left of it is rounding
@@ -51,17 +55,17 @@ class FunctionAware:
 
     Attributes:
         hidden_ratio: Hidden width over the width of the stage; None for that of the experts.
-        ridge: Penalty on the squared weights, in units of the mean squared activation; None for
-            the one of `RIDGES` that does best on an eighth of the sample that is held back.
+        ridge: Penalty on squared departures from merged units, in units of the mean squared
+            activation. Large ones give merged units, small ones trust the sample.
     """
 
     name: ClassVar[str] = "function-aware"
     needs_statistics: ClassVar[bool] = True
     hidden_ratio: float | None = None
-    ridge: float | None = None
+    ridge: float = RIDGE
 
     def __post_init__(self) -> None:
-        if self.ridge is not None and self.ridge <= 0:
+        if self.ridge <= 0:
             raise ConfigError(f"ridge must be positive, got {self.ridge}")
 
     def config(self, config: ModelConfig, statistics: Statistics | None) -> ModelConfig:
@@ -82,7 +86,7 @@ class FunctionAware:
         assert statistics is not None
         (modality,) = layer.modalities
         inputs = statistics.inputs[modality]
-        if len(inputs) < 2 * _HELD_BACK:
+        if len(inputs) < _TOO_FEW:
             raise StatisticsError(
                 f"{len(inputs)} input tokens of {modality} are too few to fit block {layer.block}: "
                 "calibrate with more images and samples"
@@ -99,12 +103,14 @@ class Computed:
 
     Attributes:
         activations: `(N, U)` of every unit, whether its expert was chosen or not.
-        energy: `(U,)` mean of (gate / scale * activation)^2 * |row of w2|^2.
+        rows: `(U, C)` each unit's row of w2 times the mean of its expert's gate over the scale.
+        energy: `(U,)` mean of |gate / scale * activation * row of w2|^2.
         output: `(N, C)`.
         scale: `(N,)` sum of the gates.
     """
 
     activations: Tensor
+    rows: Tensor
     energy: Tensor
     output: Tensor
     scale: Tensor
@@ -121,22 +127,24 @@ def compute(layer: Layer, x: Tensor) -> Computed:
     stacks = dict(branches(layer, modality))
     x = x.to(next(iter(stacks.values())).b1.device, torch.float64)
     gates = {part: gates_of(layer, part, x) for part in stacks}
-    scale = torch.stack([gate.sum(0) for gate in gates.values()]).sum(0)
+    scale = torch.cat(list(gates.values())).sum(0)
     output = torch.zeros_like(x)
-    activations = x.new_empty(len(x), sum(experts.b1.numel() for experts in stacks.values()))
-    energy = x.new_empty(activations.shape[1])
+    units = sum(experts.b1.numel() for experts in stacks.values())
+    activations, energy = x.new_empty(len(x), units), x.new_empty(units)
+    rows = x.new_empty(units, x.shape[1])
     first = 0
     for part, experts in stacks.items():
         for expert, gate in enumerate(gates[part]):
             w1, b1, w2, b2 = (tensor[expert].double() for tensor in experts)
             own = slice(first, first + len(b1))
             active = F.gelu(torch.addmm(b1, x, w1))
-            activations[:, own] = active
-            weighted = ((gate / scale)[:, None] * active).square().mean(0)
-            energy[own] = weighted * w2.square().sum(1)
             output += gate[:, None] * torch.addmm(b2, active, w2)
+            share = gate / scale
+            energy[own] = (share[:, None] * active).square().mean(0) * w2.square().sum(1)
+            rows[own] = share.mean() * w2
+            activations[:, own] = active
             first += len(b1)
-    return Computed(activations, energy, output, scale)
+    return Computed(activations, rows, energy, output, scale)
 
 
 def gates_of(layer: Layer, part: Part, x: Tensor) -> Tensor:
@@ -156,13 +164,12 @@ def gates_of(layer: Layer, part: Part, x: Tensor) -> Tensor:
     return torch.zeros_like(probabilities).scatter_(0, choice, gate)
 
 
-def fit_dense(layer: Layer, inputs: Tensor, units: int, ridge: float | None = None) -> Experts:
+def fit_dense(layer: Layer, inputs: Tensor, units: int, ridge: float = RIDGE) -> Experts:
     """The FFN of so many hidden units that computes what the layer computes, but for its scale.
 
     Args:
         layer: Of one modality.
-        inputs: `(N, C)` a sample of its input tokens, in random order; several times as many as
-            units, or the fit knows the sample and not the layer.
+        inputs: `(N, C)` a sample of its input tokens, in random order.
         units: Hidden width H. Where fewer span all that the experts do, the others stay zero.
         ridge: As for `FunctionAware`.
 
@@ -177,10 +184,13 @@ def fit_dense(layer: Layer, inputs: Tensor, units: int, ridge: float | None = No
             len(inputs),
         )
     found = compute(layer, inputs)
-    enough = max(_FEWEST_TOKENS, _TOKENS_A_UNIT * units)
-    chosen = span(found.activations[:enough], found.energy, units)
+    few = found.activations[: max(_FEWEST_TOKENS, _TOKENS_A_UNIT * units)]
+    chosen = span(few, found.energy, units)
     second = least_squares(
-        found.activations[:, chosen], found.output / found.scale[:, None], found.output, ridge
+        found.activations[:, chosen],
+        found.output / found.scale[:, None],
+        merge(few, found.rows, chosen),
+        ridge,
     )
     (modality,) = layer.modalities
     parts, first = [], 0
@@ -228,41 +238,54 @@ def span(activations: Tensor, energy: Tensor, units: int) -> Tensor:
     return torch.tensor(sorted(chosen), dtype=torch.long, device=energy.device)
 
 
-def least_squares(
-    activations: Tensor, target: Tensor, output: Tensor, ridge: float | None = None
-) -> Tensor:
-    """Ridge regression with an intercept.
+def merge(activations: Tensor, rows: Tensor, chosen: Tensor) -> Tensor:
+    """Rows of w2 for the chosen units that serve for all.
+
+    Each unit's row is added to that of the chosen unit it is most alike, times the factor from
+    the one's activations to the other's with the least squared error: 1 for a unit itself and for
+    one that is equal, little for one that is alike to none.
+
+    Args:
+        activations: `(N, U)`.
+        rows: `(U, C)`.
+        chosen: `(K,)` numbers of units.
+
+    Returns:
+        `(K, C)`.
+    """
+    merged = rows.new_zeros(len(chosen), rows.shape[1])
+    if not len(chosen):
+        return merged
+    base = activations[:, chosen] - activations[:, chosen].mean(0)
+    length = base.norm(dim=0)
+    for part, own in zip(activations.split(_AT_ONCE, 1), rows.split(_AT_ONCE), strict=True):
+        along = (base / length).T @ (part - part.mean(0))
+        nearest = along.abs().argmax(0)
+        factor = along.gather(0, nearest[None])[0] / length[nearest]
+        merged.index_add_(0, nearest, factor[:, None] * own)
+    return merged
+
+
+def least_squares(activations: Tensor, target: Tensor, prior: Tensor, ridge: float) -> Tensor:
+    """Ridge regression around a prior, with an intercept that is free.
 
     Args:
         activations: `(N, K)` float64.
-        target: `(N, C)` what is fitted.
-        output: `(N, C)` the same up to a factor of each token, what errors are measured against.
-        ridge: In units of the mean squared activation; None to choose it among `RIDGES`: the one
-            with the smallest error, as the norm after the layer sees it, on the tokens held back.
+        target: `(N, C)`.
+        prior: `(K, C)` the weights from which departures are penalised.
+        ridge: In units of the mean squared activation.
 
     Returns:
         `(K + 1, C)`, the intercept last.
     """
-    if ridge is None:
-        count = len(target) - len(target) // _HELD_BACK
-        errors = {}
-        for tried, fit in zip(
-            RIDGES, _ridge(activations[:count], target[:count], RIDGES), strict=True
-        ):
-            errors[tried] = relative_error(activations[count:] @ fit[:-1] + fit[-1], output[count:])
-        ridge = min(errors, key=lambda tried: errors[tried])
-    return next(_ridge(activations, target, [ridge]))
-
-
-def _ridge(activations: Tensor, target: Tensor, ridges: Iterable[float]) -> Iterator[Tensor]:
-    """The solution for each ridge."""
-    means = activations.mean(0), target.mean(0)  # so that the intercept is not penalised
+    means = activations.mean(0), target.mean(0)
     centred = activations - means[0]
-    gram, cross = centred.T @ centred, centred.T @ (target - means[1])
-    unit = activations.square().sum() / max(1, len(gram)) * torch.eye(len(gram)).to(gram)
-    for ridge in ridges:
-        weights = torch.linalg.solve(gram + ridge * unit, cross)
-        yield torch.cat([weights, (means[1] - means[0] @ weights)[None]])
+    gram = centred.T @ centred
+    penalty = ridge * activations.square().sum() / max(1, len(gram))
+    gram.diagonal().add_(penalty)
+    left = target - means[1] - centred @ prior
+    weights = prior + torch.linalg.solve(gram, centred.T @ left)
+    return torch.cat([weights, (means[1] - means[0] @ weights)[None]])
 
 
 def relative_error(found: Tensor, due: Tensor) -> float:
