@@ -33,6 +33,7 @@ from torch import Tensor
 from ringmoe.errors import ConfigError, StatisticsError
 from ringmoe.models import ModelConfig
 from ringmoe.models.router import Branch
+from ringmoe.pruning.fitting import least_squares, merge, span
 from ringmoe.pruning.layer import Experts, Layer
 from ringmoe.pruning.method import dense_config, register
 from ringmoe.pruning.neurons import branches, take_units
@@ -42,10 +43,8 @@ _log = logging.getLogger(__name__)
 
 RIDGE = 1e-3
 _TOO_FEW = 16  # tokens
-_AT_ONCE = 4096  # units that are compared with the chosen ones at a time
 # Tokens that decide on the units: more changed no error by 1 %, and take longer.
 _TOKENS_A_UNIT, _FEWEST_TOKENS = 2, 256
-_SPANNED = 1e-10  # of a unit's own energy: what is left of it is rounding
 
 
 @register
@@ -203,92 +202,3 @@ def fit_dense(layer: Layer, inputs: Tensor, units: int, ridge: float = RIDGE) ->
     empty = units - len(chosen)
     w1, w2 = (F.pad(matrix.to(b1), (0, 0, 0, empty)) for matrix in (w1, second[:-1]))
     return Experts(w1.T[None], F.pad(b1, (0, empty))[None], w2[None], second[-1:].to(b1))
-
-
-def span(activations: Tensor, energy: Tensor, units: int) -> Tensor:
-    """The hidden units that together span most of what all contribute.
-
-    Args:
-        activations: `(N, U)`.
-        energy: `(U,)` what each unit contributes.
-        units: How many to take at most.
-
-    Returns:
-        `(K,)` their numbers, ascending; K is smaller than `units` where fewer span all.
-    """
-    mean = activations.mean(0)  # the bias of the result serves it
-    deviation = (activations - mean).square().sum(0).sqrt()
-    factor = torch.where(deviation > 0, energy.sqrt() / deviation, 0)
-    left = torch.where(deviation > 0, energy, 0).clone()
-    basis = activations.new_empty(units, len(activations))
-    chosen: list[int] = []
-    while len(chosen) < units:
-        unit = int(left.argmax())
-        if left[unit] <= _SPANNED * energy[unit]:
-            break
-        column = (activations[:, unit] - mean[unit]) * factor[unit]
-        known = basis[: len(chosen)]
-        for _ in range(2):  # once more for what rounding left (Kahan and Parlett: twice is enough)
-            column = column - known.T @ (known @ column)
-        basis[len(chosen)] = direction = column / column.norm()
-        along = (direction @ activations - direction.sum() * mean) * factor
-        left = torch.where(left > _SPANNED * energy, left - along.square(), 0)
-        left[unit] = 0
-        chosen.append(unit)
-    return torch.tensor(sorted(chosen), dtype=torch.long, device=energy.device)
-
-
-def merge(activations: Tensor, rows: Tensor, chosen: Tensor) -> Tensor:
-    """Rows of w2 for the chosen units that serve for all.
-
-    Each unit's row is added to that of the chosen unit it is most alike, times the factor from
-    the one's activations to the other's with the least squared error: 1 for a unit itself and for
-    one that is equal, little for one that is alike to none.
-
-    Args:
-        activations: `(N, U)`.
-        rows: `(U, C)`.
-        chosen: `(K,)` numbers of units.
-
-    Returns:
-        `(K, C)`.
-    """
-    merged = rows.new_zeros(len(chosen), rows.shape[1])
-    if not len(chosen):
-        return merged
-    base = activations[:, chosen] - activations[:, chosen].mean(0)
-    length = base.norm(dim=0)
-    for part, own in zip(activations.split(_AT_ONCE, 1), rows.split(_AT_ONCE), strict=True):
-        along = (base / length).T @ (part - part.mean(0))
-        nearest = along.abs().argmax(0)
-        factor = along.gather(0, nearest[None])[0] / length[nearest]
-        merged.index_add_(0, nearest, factor[:, None] * own)
-    return merged
-
-
-def least_squares(activations: Tensor, target: Tensor, prior: Tensor, ridge: float) -> Tensor:
-    """Ridge regression around a prior, with an intercept that is free.
-
-    Args:
-        activations: `(N, K)` float64.
-        target: `(N, C)`.
-        prior: `(K, C)` the weights from which departures are penalised.
-        ridge: In units of the mean squared activation.
-
-    Returns:
-        `(K + 1, C)`, the intercept last.
-    """
-    means = activations.mean(0), target.mean(0)
-    centred = activations - means[0]
-    gram = centred.T @ centred
-    penalty = ridge * activations.square().sum() / max(1, len(gram))
-    gram.diagonal().add_(penalty)
-    left = target - means[1] - centred @ prior
-    weights = prior + torch.linalg.solve(gram, centred.T @ left)
-    return torch.cat([weights, (means[1] - means[0] @ weights)[None]])
-
-
-def relative_error(found: Tensor, due: Tensor) -> float:
-    """Squared error over squared length, of `(N, C)` outputs after a norm without weights."""
-    found, due = (F.layer_norm(tensor, tensor.shape[-1:]) for tensor in (found, due))
-    return float((found - due).square().sum() / due.square().sum())
