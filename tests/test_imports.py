@@ -66,6 +66,7 @@ def test_the_import_contract_holds():
     assert lint_imports(ROOT / "src") == (0, [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("where", "line", "broken"),
     [

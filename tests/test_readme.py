@@ -71,6 +71,7 @@ def test_the_readme_shows_the_two_commands_first():
     assert re.findall(r"^make (\w+)", blocks("sh")[0], flags=re.M) == ["demo", "test"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", blocks("python"))
 def test_the_python_example_runs(code, tmp_path):
     """It prints the shapes that its comment promises: strides 4 to 32 of 96 px, C doubling."""

@@ -8,6 +8,7 @@ from benchmarks.bootstrap import paired_difference
 from benchmarks.compression_table import table
 
 
+@pytest.mark.slow
 def test_interval_of_one_seed_is_that_of_a_mean():
     """Over images alone the bootstrap's deviation is the standard error, d.std() / sqrt(N); the
     interval of a normal mean reaches 1.96 of them to both sides."""

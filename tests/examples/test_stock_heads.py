@@ -23,6 +23,7 @@ def run(name: str, capsys: pytest.CaptureFixture):
     return result
 
 
+@pytest.mark.slow
 def test_upernet_of_segmentation_models_pytorch(capsys):
     classes = run("segmentation_upernet", capsys)
     assert classes.shape == (2, 96, 96)
@@ -35,6 +36,7 @@ def test_feature_pyramid_of_torchvision(capsys):
     assert heights.isfinite().all()
 
 
+@pytest.mark.slow
 def test_faster_rcnn_of_torchvision(capsys):
     found = run("detection_faster_rcnn", capsys)
     assert set(found) == {"boxes", "labels", "scores"}

@@ -88,6 +88,7 @@ batches = st.lists(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
 @given(batch=batches, seed=st.integers(0, 10**6), data=st.data())
 @settings(max_examples=8)

@@ -112,6 +112,7 @@ class TestOperator:
         )
 
 
+@pytest.mark.slow
 class TestCompile:
     @torch.no_grad()
     def test_a_view_has_no_graph_breaks(self):

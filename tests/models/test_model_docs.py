@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import pytest
 import torch
 
 from ringmoe.cli.info import _amount
@@ -11,6 +12,7 @@ from ringmoe.models import PRESETS, describe
 PAGE = Path(__file__).parents[2] / "docs" / "model.md"
 
 
+@pytest.mark.slow
 def test_examples_of_the_page(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names: dict = {}

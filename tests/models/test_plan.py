@@ -30,6 +30,7 @@ def saved(tmp_path_factory) -> Path:
     return save_model(small_model(), folder, max_shard_bytes=2_000_000)
 
 
+@pytest.mark.slow
 @given(order=st.permutations(list(MODALITIES)), count=st.integers(1, 4))
 @settings(max_examples=12)
 def test_the_ranges_hold_the_rows_that_the_modalities_need(saved, order, count):

@@ -121,6 +121,7 @@ def test_a_small_one_equals_timms(size):
     assert_agree(disagreements(ours, theirs, timm_maps(theirs), images), 1e-9)
 
 
+@pytest.mark.slow
 def test_changing_any_one_tensor_is_seen():
     """By a hundredth: a map then differs by more than what either precision is allowed."""
     theirs = small_timm()

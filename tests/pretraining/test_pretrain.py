@@ -136,6 +136,7 @@ def test_resume_refuses_another_run(archive, tmp_path):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_resume_refuses_another_archive(archive, tmp_path):
     pretrain(config_for(archive, tmp_path / "run", steps=1), progress=False)
     other = make_archive(tmp_path / "other", seed=1)

@@ -171,6 +171,7 @@ def kept(config) -> tuple[tuple[int, ...], ...]:
     return tuple((block % 4,) if block % 3 else () for block in range(sum(config.depths)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "shape",
     [
@@ -257,6 +258,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(workshop, tmp_path, mon
     assert files == {"config.yaml", "environment.json", "metrics.jsonl", "checkpoints", "model"}
 
 
+@pytest.mark.slow
 def test_one_of_the_students_modalities(workshop, tmp_path):
     config = config_for(workshop, tmp_path / "run", modalities=["sar_amplitude"], steps=1)
     result = distil(config, progress=False)

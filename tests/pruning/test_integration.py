@@ -272,8 +272,6 @@ def test_a_hidden_ratio_changes_the_shape():
     )
     with pytest.raises(ConfigError, match="mlp_ratio must be positive"):
         FunctionAware(hidden_ratio=-1).config(config, None)
-    with pytest.raises(ConfigError, match="ridge must be positive"):
-        FunctionAware(ridge=0)
     with pytest.raises(ConfigError, match="makes a model of one modality"):
         FunctionAware().config(CONFIG, None)
 

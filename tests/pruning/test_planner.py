@@ -117,7 +117,7 @@ def test_sizes_are_those_of_the_files(model, statistics, tmp_path):
 def test_what_is_tried(measured):
     words = [candidate.words for candidate in measured]
     assert words[:2] == ["submodel", "submodel --int8"]
-    assert {"ep --keep 0.25 --scope layer", "function-aware --hidden-ratio 1.0 --int8"} <= {*words}
+    assert {"ep --keep 0.25 --scope layer", "function-aware --int8"} <= {*words}
     assert {c.method.name for c in measured} == {
         "submodel", "ep", "function-aware", "neurons", "ka", "kc", "ks"
     }  # fmt: skip

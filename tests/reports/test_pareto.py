@@ -30,6 +30,7 @@ def has(picture, colour):
     return (np.abs(picture - rgb).max(2) <= 3).sum() > 50
 
 
+@pytest.mark.slow
 def test_every_method_is_drawn_and_the_same_plan_is_the_same_file(tmp_path):
     first = pareto_picture(CANDIDATES, tmp_path / "first.png", ("bytes", 50e6))
     picture = read(first)

@@ -63,6 +63,7 @@ def test_every_share_is_a_cell_of_its_colour():
     assert titles == ["Optical", "Multispectral", "SAR complex", "SAR amplitude"] + [""] * 4
 
 
+@pytest.mark.slow
 def test_pictures_are_written(tmp_path):
     """Both, in colours of the map that is drawn; one modality has nothing to be compared with."""
     files = write_routing_pictures({"collaborative": shares(blocks=24)}, tmp_path)

@@ -21,6 +21,7 @@ print(min(faults))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a switch of glibc")
 def test_freed_memory_is_used_again():
     """A block of 200 MB is mapped anew (hundreds of page faults) unless memory is kept."""

@@ -30,7 +30,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ringmoe.errors import ConfigError, StatisticsError
+from ringmoe.errors import StatisticsError
 from ringmoe.models import ModelConfig
 from ringmoe.models.router import Branch
 from ringmoe.pruning.fitting import least_squares, merge, span
@@ -54,18 +54,11 @@ class FunctionAware:
 
     Attributes:
         hidden_ratio: Hidden width over the width of the stage; None for that of the experts.
-        ridge: Penalty on squared departures from merged units, in units of the mean squared
-            activation. Large ones give merged units, small ones trust the sample.
     """
 
     name: ClassVar[str] = "function-aware"
     needs_statistics: ClassVar[bool] = True
     hidden_ratio: float | None = None
-    ridge: float = RIDGE
-
-    def __post_init__(self) -> None:
-        if self.ridge <= 0:
-            raise ConfigError(f"ridge must be positive, got {self.ridge}")
 
     def config(self, config: ModelConfig, statistics: Statistics | None) -> ModelConfig:
         """The dense shape, of another `mlp_ratio` where a `hidden_ratio` is given.
@@ -93,7 +86,7 @@ class FunctionAware:
         units = next(experts for _, experts in branches(layer, modality)).b1.shape[1]
         if self.hidden_ratio is not None:
             units = int(inputs.shape[1] * self.hidden_ratio)
-        return layer.dense(fit_dense(layer, inputs, units, self.ridge))
+        return layer.dense(fit_dense(layer, inputs, units))
 
 
 @dataclass(frozen=True)
@@ -170,7 +163,8 @@ def fit_dense(layer: Layer, inputs: Tensor, units: int, ridge: float = RIDGE) ->
         layer: Of one modality.
         inputs: `(N, C)` a sample of its input tokens, in random order.
         units: Hidden width H. Where fewer span all that the experts do, the others stay zero.
-        ridge: As for `FunctionAware`.
+        ridge: Penalty on squared departures from merged units, in units of the mean squared
+            activation. Large ones give merged units, small ones trust the sample.
 
     Returns:
         A stack of one, in float32, or float64 where the experts are.
