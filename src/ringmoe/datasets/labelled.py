@@ -1,0 +1,147 @@
+"""Labelled data as every task takes them: images of one place with a class, a mask or heights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+import numpy as np
+
+from ringmoe.errors import ShapeError
+from ringmoe.sensors import Channel, Sensor
+
+LabelKind = Literal["class", "mask", "height"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """What one image of every example is.
+
+    Attributes:
+        sensor: Where it comes from.
+        channels: Which of the sensor's channels it has, in order.
+    """
+
+    sensor: Sensor
+    channels: tuple[Channel, ...]
+
+    @property
+    def modality(self) -> str:
+        """One of `ringmoe.sensors.MODALITIES`."""
+        return self.sensor.modality
+
+    @property
+    def stem_channels(self) -> tuple[Channel, ...]:
+        """What enters the stem: I and Q of complex channels, otherwise the channels themselves."""
+        return self.sensor.stem_channels(self.channels)
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """Calibrated pixels.
+
+    Attributes:
+        values: `(C, H, W)` float32 or complex64 in the channels' unit.
+        valid: `(H, W)` bool, false where there are no data.
+
+    Raises:
+        ShapeError: The two do not agree.
+    """
+
+    values: np.ndarray
+    valid: np.ndarray
+
+    def __post_init__(self) -> None:
+        if self.values.ndim != 3 or self.values.shape[1:] != self.valid.shape:
+            raise ShapeError(
+                f"Image: values {self.values.shape} and valid {self.valid.shape} do not agree: "
+                "(C, H, W) and (H, W) are due"
+            )
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.valid.shape[0], self.valid.shape[1]
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """One place with its label.
+
+    Attributes:
+        name: Unique in its data set; says where it comes from.
+        images: By the names of `LabelledData.sources`, all of one height and width.
+        label: A class index; `(H, W)` int64 class indices, `IGNORED` (-1) where there is none; or
+            `(H, W)` float32 heights in metres, NaN where unknown.
+
+    Raises:
+        ShapeError: Images and label do not lie on one grid.
+    """
+
+    name: str
+    images: Mapping[str, Image]
+    label: int | np.ndarray
+
+    def __post_init__(self) -> None:
+        sizes = {name: image.size for name, image in self.images.items()}
+        if isinstance(self.label, np.ndarray):
+            sizes["label"] = self.label.shape
+        if len(set(sizes.values())) > 1:
+            found = ", ".join(f"{name} {size}" for name, size in sizes.items())
+            raise ShapeError(f"{self.name}: expected one height and width for all, got {found}")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return next(iter(self.images.values())).size
+
+
+@runtime_checkable
+class LabelledData(Protocol):
+    """Examples with labels, wherever they come from."""
+
+    @property
+    def kind(self) -> LabelKind:
+        """What a label is."""
+
+    @property
+    def sources(self) -> Mapping[str, Source]:
+        """What each image of an example is, by name.
+
+        One image is "image"; two dates are "before" and "after"; images of several sensors have
+        the names of their modalities.
+        """
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in the order of their indices; () for heights."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Of the examples, in order, each once."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Example: ...
+
+
+def fingerprint(data: LabelledData) -> str:
+    """What a resumed run compares: the same data give the same 16 hexadecimal digits.
+
+    Of kind, classes, sensors, channels and names, and of the files' sizes in bytes where the data
+    know them (an attribute `sizes`). Pixels are not read.
+    """
+    facts = {
+        "kind": data.kind,
+        "classes": list(data.classes),
+        "sources": {
+            name: [source.sensor.name, *(channel.name for channel in source.channels)]
+            for name, source in data.sources.items()
+        },
+        "names": list(data.names),
+        "sizes": [int(size) for size in getattr(data, "sizes", ())],
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
