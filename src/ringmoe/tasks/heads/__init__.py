@@ -1,0 +1,1 @@
+"""Heads: from the pyramid of a backbone to scores or values."""
