@@ -22,10 +22,10 @@ import numpy as np
 from benchmarks.environment import describe_environment
 from ringmoe.archive import Archive, TileLoader
 from ringmoe.archive.builder import StreamBuilder
-from ringmoe.archive.hashing import permutation
 from ringmoe.archive.index import Index, StreamKey
 from ringmoe.archive.journal import FileRecord
 from ringmoe.archive.shards import SHARD_BYTES
+from ringmoe.sampling.hashing import permutation
 from ringmoe.sensors import get_sensor
 
 SENSOR = get_sensor("sentinel2-l1c")

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ringmoe.archive.order import TileOrder
 from ringmoe.archive.quota import QUOTA_STEPS, quota_table
 from ringmoe.archive.sampler import Sampler
 from ringmoe.errors import ConfigError
+from ringmoe.sampling.order import TileOrder
 
 
 def test_published_mix_is_exact():

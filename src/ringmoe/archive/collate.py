@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
-from ringmoe.archive.crops import Crops
+from ringmoe.sampling.crops import Crops
 from ringmoe.sensors import Calibration, Channel, calibrate, normalise
 
 

@@ -15,7 +15,6 @@ from ringmoe.archive import index as index_file
 from ringmoe.archive.archive import Stream
 from ringmoe.archive.builder import StreamBuilder
 from ringmoe.archive.checks import Limits, check_tile
-from ringmoe.archive.hashing import mix, name_key
 from ringmoe.archive.index import Index, StreamKey
 from ringmoe.archive.journal import FileRecord, Journal
 from ringmoe.archive.report import IngestReport
@@ -24,6 +23,7 @@ from ringmoe.archive.sources import Source, SourceFile, list_files
 from ringmoe.archive.thumbnails import write_thumbnails
 from ringmoe.archive.tiling import plan_tiles
 from ringmoe.errors import ArchiveError, ConfigError, RingmoeError, WriteError
+from ringmoe.sampling.hashing import mix, name_key
 from ringmoe.scenes import Scene, Window, open_scene
 
 logger = logging.getLogger(__name__)

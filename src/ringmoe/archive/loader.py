@@ -15,12 +15,12 @@ from torch import Tensor
 
 from ringmoe.archive.archive import SPLITS, Archive, Stream
 from ringmoe.archive.collate import collate
-from ringmoe.archive.crops import RESIZED_AREA, Crop, draw_crops
-from ringmoe.archive.hashing import mix, name_key
-from ringmoe.archive.order import WINDOW_SHARDS, TileOrder
 from ringmoe.archive.sampler import Draw, Sampler, StreamShares
 from ringmoe.errors import ConfigError
 from ringmoe.observation import Observation
+from ringmoe.sampling.crops import RESIZED_AREA, Crop, draw_crops
+from ringmoe.sampling.hashing import mix, name_key
+from ringmoe.sampling.order import WINDOW_SHARDS, TileOrder
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from typing import Literal
 
 import numpy as np
 
-from ringmoe.archive.order import TileOrder
 from ringmoe.archive.quota import QUOTA_STEPS, quota_table
 from ringmoe.errors import ConfigError
+from ringmoe.sampling.order import TileOrder
 
 StreamShares = Literal["sqrt", "proportional"]
 

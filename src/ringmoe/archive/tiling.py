@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ringmoe.archive.hashing import mix, name_key
+from ringmoe.sampling.hashing import mix, name_key
 from ringmoe.scenes import Window
 
 

@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ringmoe.archive.hashing import name_key, uniform
 from ringmoe.errors import StatisticsError
 from ringmoe.models.router import Branch, Routing, Span
 from ringmoe.pruning.layer import Experts, Layer
 from ringmoe.pruning.statistics import BRANCHES, PARTS, LayerStatistics, Part
+from ringmoe.sampling.hashing import name_key, uniform
 
 _HIDDEN_VALUES = 2**22  # computed of an expert at once: tokens times hidden units
 

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from ringmoe.archive.hashing import mix, permutation, uniform
-from ringmoe.archive.order import TileOrder
+from ringmoe.sampling.hashing import mix, permutation, uniform
+from ringmoe.sampling.order import TileOrder
 
 
 def test_mix_is_splitmix64():

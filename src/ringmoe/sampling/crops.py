@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from ringmoe.archive.hashing import uniform
+from ringmoe.sampling.hashing import uniform
 
 Crop = Literal["cut", "resized", "centre"]
 

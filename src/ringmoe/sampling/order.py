@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from ringmoe.archive.hashing import permutation
+from ringmoe.sampling.hashing import permutation
 
 WINDOW_SHARDS = 8
 

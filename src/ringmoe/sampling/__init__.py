@@ -1,0 +1,18 @@
+"""What is drawn, and where it is cut: functions of a seed and a position, no state."""
+
+from ringmoe.sampling.crops import RESIZED_AREA, Crop, Crops, draw_crops
+from ringmoe.sampling.hashing import mix, name_key, permutation, uniform
+from ringmoe.sampling.order import WINDOW_SHARDS, TileOrder
+
+__all__ = [
+    "RESIZED_AREA",
+    "WINDOW_SHARDS",
+    "Crop",
+    "Crops",
+    "TileOrder",
+    "draw_crops",
+    "mix",
+    "name_key",
+    "permutation",
+    "uniform",
+]
