@@ -127,6 +127,27 @@ def test_a_resumed_run_ends_with_the_same_weights_bit_for_bit(tmp_path, ema):
     assert a == b
 
 
+def test_training_ends_where_it_is_told_to(tmp_path):
+    run = RunFolder(tmp_path)
+    trainer = Trainer(ToyObjective(), config(steps=60))
+    fit(trainer, ToyData(), run, progress=False, after_step=lambda step: step == 7)
+    assert trainer.steps_taken == 7
+    assert sorted(p.name for p in run.checkpoints_path.iterdir()) == ["step-000005", "step-000007"]
+
+
+def test_parameters_learn_at_their_own_rates():
+    """The schedule's rate times the objective's; the step reports the schedule's."""
+
+    class Slow(ToyObjective):
+        def rate(self, name):
+            return 0.5 if name.startswith("net.0") else 1.0
+
+    trainer = Trainer(Slow(), config(steps=60))
+    peak = trainer.step([ToyData().batch(0)]).terms["learning_rate"]
+    rates = {group["rate"]: group["lr"] for group in trainer.optimizer.param_groups}
+    assert rates == {0.5: 0.5 * peak, 1.0: peak}
+
+
 def test_a_loss_that_is_not_finite_stops_the_run_before_any_weight_moves(tmp_path):
     class Poisoned(ToyData):
         def batch(self, step):

@@ -1,5 +1,6 @@
 """Which parameters are decayed."""
 
+import pytest
 import torch
 from torch import nn
 
@@ -44,3 +45,19 @@ def test_a_step_without_gradient_moves_only_what_is_decayed():
     torch.testing.assert_close(after["0.weight"], 0.95 * before["0.weight"])
     for name in ("0.bias", "1.bias", "norm.weight", "norm.bias"):
         assert torch.equal(after[name], before[name])
+
+
+def test_rates_of_their_own():
+    """A tenth of the rate moves a weight a tenth as far: AdamW's first step is lr * sign(grad)."""
+    net = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False))
+    before = [p.detach().clone() for p in net.parameters()]
+    for parameter in net.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer = make_optimizer(
+        net, weight_decay=0.0, rate=lambda name: 0.1 if name.startswith("0.") else 1.0
+    )
+    for group in optimizer.param_groups:
+        group["lr"] = 0.01 * group["rate"]
+    optimizer.step()
+    moved = [(b - p).mean().item() for b, p in zip(before, net.parameters(), strict=True)]
+    assert moved == [pytest.approx(0.001, rel=1e-4), pytest.approx(0.01, rel=1e-4)]

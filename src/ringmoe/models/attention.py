@@ -92,6 +92,18 @@ def backend_for(device: torch.device) -> Callable[[Tensor, Tensor, Tensor, Tenso
     return fused_attention if device.type == "cuda" else plain_attention
 
 
+class Projection(nn.Linear):
+    """A linear layer whose bias is an argument: its own stays unset.
+
+    A layer, and not a bare product with the weight, so that libraries that put something in a
+    layer's place (peft's LoRA) are asked too.
+    """
+
+    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
+        """`(..., in)` to `(..., out)`."""
+        return F.linear(x, self.weight, bias)
+
+
 class WindowAttention(nn.Module):
     """Multi-head cosine attention inside windows, with continuous position bias.
 
@@ -115,7 +127,7 @@ class WindowAttention(nn.Module):
         self.cpb_mlp = nn.Sequential(
             nn.Linear(2, 512), nn.ReLU(inplace=True), nn.Linear(512, num_heads, bias=False)
         )
-        self.qkv = nn.Linear(dim, 3 * dim, bias=False)
+        self.qkv = Projection(dim, 3 * dim, bias=False)
         self.q_bias = nn.Parameter(torch.empty(dim))  # keys have none in Swin V2
         self.v_bias = nn.Parameter(torch.empty(dim))
         self.proj = nn.Linear(dim, dim)
@@ -160,7 +172,7 @@ class WindowAttention(nn.Module):
         count, tokens, dim = x.shape
         bias = self.position_bias(size)
         bias = bias[None] if mask is None else bias + mask[:, None]  # (windows, heads, N, N)
-        qkv = F.linear(x, self.qkv.weight, self._qkv_bias())
+        qkv = self.qkv(x, self._qkv_bias())
         qkv = qkv.view(count, tokens, 3, self.num_heads, dim // self.num_heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).contiguous().unbind(0)  # (n, heads, N, dim / heads)
         with torch.autocast(x.device.type, enabled=False):

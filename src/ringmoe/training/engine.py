@@ -79,7 +79,9 @@ class Trainer:
         self.objective = objective.to(self.ranks.device, self.precision.weights)
         self.ranks.share_weights(self.objective)
         self.gradients = Gradients(self.objective)
-        self.optimizer = make_optimizer(self.objective, weight_decay=config.weight_decay)
+        self.optimizer = make_optimizer(
+            self.objective, weight_decay=config.weight_decay, rate=self.objective.rate
+        )
         self.average = MovingAverage(self.objective, config.ema) if config.ema else None
         self.steps_taken = 0
 
@@ -150,7 +152,7 @@ class Trainer:
             steps=config.steps,
         )
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["rate"]
         return rate
 
     @contextmanager
@@ -196,7 +198,7 @@ def fit(
     run: RunFolder,
     *,
     progress: bool = True,
-    after_step: Callable[[int], None] | None = None,
+    after_step: Callable[[int], bool | None] | None = None,
 ) -> None:
     """Train from `trainer.steps_taken` to the configured number of steps.
 
@@ -205,7 +207,8 @@ def fit(
         data: Gives `accumulate` micro-batches a step.
         run: Where logs and checkpoints go; only the first rank writes.
         progress: Whether to show a bar; without it, each logged step is a line of the log.
-        after_step: Called with the number of steps taken.
+        after_step: Called with the number of steps taken; where it gives true, training ends there,
+            with a checkpoint.
 
     Raises:
         NonFiniteLossError: See `Trainer.step`; the provenance of the batch is saved as
@@ -247,10 +250,11 @@ def fit(
                         values["images_per_s"],
                     )
             with clock.paused():
-                if writes and (step % config.checkpoint_every == 0 or is_last):
+                ends = bool(after_step(step)) if after_step is not None else False
+                if writes and (step % config.checkpoint_every == 0 or is_last or ends):
                     trainer.save(run.checkpoints_path)
-                if after_step is not None:
-                    after_step(step)
+            if ends:
+                break
 
 
 @contextmanager

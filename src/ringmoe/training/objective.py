@@ -65,3 +65,7 @@ class Objective(nn.Module):
     @abstractmethod
     def provenance(self, data: Any) -> Any:
         """Where a micro-batch comes from, as JSON can hold it: saved if its loss is not finite."""
+
+    def rate(self, name: str) -> float:
+        """Learning rate of the parameter of that name, over that of the schedule."""
+        return 1.0

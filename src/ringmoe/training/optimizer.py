@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -29,22 +30,27 @@ def is_decayed(name: str) -> bool:
     return _NO_DECAY.search(name) is None
 
 
-def make_optimizer(module: nn.Module, *, weight_decay: float) -> torch.optim.AdamW:
+def make_optimizer(
+    module: nn.Module, *, weight_decay: float, rate: Callable[[str], float] | None = None
+) -> torch.optim.AdamW:
     """AdamW with betas 0.9 and 0.999 over a module's parameters, fused where torch can.
 
     Args:
         module: Whose parameters; names decide which are decayed (`is_decayed`).
         weight_decay: Decoupled decay of the others, per step and learning rate.
+        rate: Name of a parameter to its learning rate over the schedule's, kept as `rate` of its
+            group; 1 for None.
     """
-    groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
+    groups: dict[tuple[bool, float], list[nn.Parameter]] = {}
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
-            groups[is_decayed(name)].append(parameter)
+            key = is_decayed(name), 1.0 if rate is None else rate(name)
+            groups.setdefault(key, []).append(parameter)
     device = next(module.parameters()).device
     return torch.optim.AdamW(
         [
-            {"params": groups[True], "weight_decay": weight_decay},
-            {"params": groups[False], "weight_decay": 0.0},
+            {"params": parameters, "weight_decay": weight_decay * decayed, "rate": own}
+            for (decayed, own), parameters in groups.items()
         ],
         lr=0.0,  # the schedule sets it every step
         betas=(0.9, 0.999),
