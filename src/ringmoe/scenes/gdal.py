@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import rasterio
 from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.env import getenv, hasenv
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window as RasterioWindow
@@ -25,9 +26,10 @@ from ringmoe.scenes.source import Source
 from ringmoe.scenes.window import Window
 
 # The cache would grow to 5 % of the machine's memory, and that is per process; a truncated JPEG
-# must be an error, not a grey area; a server may stutter. Environment variables go before.
+# must be an error, not a grey area; a server may stutter. Environment variables go before, and so
+# does a `rasterio.Env` around the reading.
 _SETTINGS = {
-    "GDAL_CACHEMAX": 64,  # MB
+    "GDAL_CACHEMAX": 64 * 2**20,  # bytes: rasterio hands it to GDALSetCacheMax
     "GDAL_ERROR_ON_LIBJPEG_WARNING": True,
     "GDAL_HTTP_CONNECTTIMEOUT": 10,
     "GDAL_HTTP_TIMEOUT": 60,
@@ -148,7 +150,8 @@ atexit.register(_OPEN_FILES.close)  # rasterio 1.5 prints an error if Python's o
 @contextmanager
 def _settings(name: str) -> Iterator[None]:
     settings = _SETTINGS | (_REMOTE_SETTINGS if is_remote(name) else {})
-    with rasterio.Env(**{k: v for k, v in settings.items() if k not in os.environ}):
+    given = os.environ.keys() | (getenv().keys() if hasenv() else ())
+    with rasterio.Env(**{k: v for k, v in settings.items() if k not in given}):
         yield
 
 
