@@ -43,14 +43,21 @@ def test_the_collaborative_router_is_balanced_over_the_whole_batch():
     """Optical takes experts 0 and 1, SAR 2 and 3: each specialized router has 4 * 2 / 4 = 2, the
     collaborative one, over both, 1: the sum is 5.
     """
-    total, routers = total_balance(sums_of([8.0, 8, 0, 0], [0.0, 0, 8, 8]), CONFIG)
-    assert (total.item(), routers.item()) == (pytest.approx(5), 3)
+    total, mean = total_balance(sums_of([8.0, 8, 0, 0], [0.0, 0, 8, 8]), CONFIG)
+    assert (total.item(), mean.item()) == (pytest.approx(5), pytest.approx(5 / 3))
+
+
+def test_a_modalitys_own_routers_may_count_more():
+    """As above, SAR's own router (2) three times: 2 + 6 + 1, the mean as it was."""
+    sums = sums_of([8.0, 8, 0, 0], [0.0, 0, 8, 8])
+    total, mean = total_balance(sums, CONFIG, {"sar_complex": 3.0})
+    assert (total.item(), mean.item()) == (pytest.approx(9), pytest.approx(5 / 3))
 
 
 def test_routers_without_tokens_are_left_out():
     """No SAR: a specialized router at 2 and a collaborative one at 2."""
-    total, routers = total_balance(sums_of([8.0, 8, 0, 0], [0.0] * 4), CONFIG)
-    assert (total.item(), routers.item()) == (4, 2)
+    total, mean = total_balance(sums_of([8.0, 8, 0, 0], [0.0] * 4), CONFIG)
+    assert (total.item(), mean.item()) == (4, 2)
 
 
 def test_a_router_with_pruned_experts_is_balanced_over_those_kept():
@@ -61,8 +68,8 @@ def test_a_router_with_pruned_experts_is_balanced_over_those_kept():
         [RouterLoad(0, "collaborative", "optical", half, half.long())], pruned, torch.zeros(())
     )
     assert sums["collaborative/chosen"].shape == (2, 1, E)
-    total, routers = total_balance(sums, pruned)
-    assert (total.item(), routers.item()) == (1, 1)
+    total, mean = total_balance(sums, pruned)
+    assert (total.item(), mean.item()) == (1, 1)
 
 
 def test_the_gradient_pushes_towards_what_is_chosen_less():

@@ -51,6 +51,7 @@ class MaskedModelling(Objective):
         mask_ratio: Share of an image's units that is hidden.
         mask_unit: Edge of a unit in pixels, a multiple of the model's patch.
         balance_weight: Of the balance loss.
+        balance_scales: Modality to a factor on the balance losses of its specialized routers.
         seed: Of the masks, and of the decoders' first weights.
 
     Raises:
@@ -65,6 +66,7 @@ class MaskedModelling(Objective):
         mask_ratio: float = 0.6,
         mask_unit: int = 32,
         balance_weight: float = 0.01,
+        balance_scales: Mapping[str, float] | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -75,7 +77,7 @@ class MaskedModelling(Objective):
         names = targets or {}
         self.targets: dict[str, Target] = {m: make_target(m, names.get(m)) for m in self.modalities}
         self.mask_ratio, self.mask_unit, self.seed = mask_ratio, mask_unit, seed
-        self.balance_weight = balance_weight
+        self.balance_weight, self.balance_scales = balance_weight, dict(balance_scales or {})
         generator = torch.Generator().manual_seed(seed)
         width, stride = model.config.widths[-1], model.config.stride
         self.model = model
@@ -180,12 +182,12 @@ class MaskedModelling(Objective):
         logged = torch.where(pixels > 0, errors.detach(), torch.nan)
         for modality, error in zip(self.modalities, logged.unbind(), strict=True):
             terms[f"reconstruction/{modality}"] = error
-        found = total_balance(sums, self.model.config)
+        found = total_balance(sums, self.model.config, self.balance_scales)
         if found is not None:
             # Not additive over micro-batches: each has its own, weighted by its images.
-            balance, routers = found[0] * (sums["images"] / counts["images"].clamp(min=1)), found[1]
-            terms["balance"] = balance.detach() / routers.clamp(min=1)
-            terms["loss"] = reconstruction + self.balance_weight * balance
+            share = sums["images"] / counts["images"].clamp(min=1)
+            terms["balance"] = found[1] * share
+            terms["loss"] = reconstruction + self.balance_weight * found[0] * share
         return terms
 
     def provenance(self, data: Sequence[Batch]) -> list[dict[str, Any]]:

@@ -53,6 +53,8 @@ class PretrainConfig(TrainingConfig):
         mask_unit: Edge of a mask unit in pixels.
         targets: Modality to target; those not named take their default.
         balance_weight: Weight of each router's load-balance loss.
+        balance_scales: Modality to a factor on that weight for its specialized routers: more than
+            1 where a modality has few tiles, whose balance then fails on others.
     """
 
     archive: Path
@@ -67,6 +69,7 @@ class PretrainConfig(TrainingConfig):
     mask_unit: int = 16
     targets: dict[str, str] = field(default_factory=dict)
     balance_weight: float = 0.01
+    balance_scales: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.archive, self.out = Path(self.archive), Path(self.out)
@@ -97,7 +100,9 @@ class PretrainConfig(TrainingConfig):
         require(self, "balance_weight", self.balance_weight >= 0, "not negative")
         preset(self.model).replace(**self.overrides)
         masked_units((self.crop_size, self.crop_size), self.mask_unit, self.mask_ratio)
-        for modality in (*self.modalities, *self.shares):
+        factors = self.balance_scales.values()
+        require(self, "balance_scales", all(factor >= 0 for factor in factors), "none negative")
+        for modality in (*self.modalities, *self.shares, *self.balance_scales):
             modality_named(modality)
         for modality, target in self.targets.items():
             modality_named(modality)
@@ -118,6 +123,7 @@ def objective_around(model: RingMoE, config: PretrainConfig) -> MaskedModelling:
         mask_ratio=config.mask_ratio,
         mask_unit=config.mask_unit,
         balance_weight=config.balance_weight,
+        balance_scales=config.balance_scales,
         seed=config.seed,
     )
 

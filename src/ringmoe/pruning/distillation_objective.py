@@ -163,9 +163,9 @@ class Distillation(Objective):
         found = total_balance(sums, self.model.config)
         if found is not None:
             # Not additive over micro-batches: each has its own, weighted by its images.
-            balance, routers = found[0] * (sums["images"] / counts["images"].clamp(min=1)), found[1]
-            terms["balance"] = balance.detach() / routers.clamp(min=1)
-            terms["loss"] = unexplained + self.balance_weight * balance
+            share = sums["images"] / counts["images"].clamp(min=1)
+            terms["balance"] = found[1] * share
+            terms["loss"] = unexplained + self.balance_weight * found[0] * share
         return terms
 
     def variance(self, counts: Mapping[str, Tensor]) -> Tensor:

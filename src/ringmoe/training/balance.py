@@ -77,8 +77,10 @@ def balance_loss(
     return experts * (chosen / tokens * (probability / tokens)).sum(-1)
 
 
-def total_balance(sums: Mapping[str, Tensor], config: ModelConfig) -> tuple[Tensor, Tensor] | None:
-    """Sum of `balance_loss` over all routers that had tokens, and how many these are.
+def total_balance(
+    sums: Mapping[str, Tensor], config: ModelConfig, scales: Mapping[str, float] | None = None
+) -> tuple[Tensor, Tensor] | None:
+    """Sum of `balance_loss` over all routers that had tokens, and its mean.
 
     The sum, not the mean, so that the push on one router does not depend on how deep the model is
     (as in Switch Transformer).
@@ -90,10 +92,12 @@ def total_balance(sums: Mapping[str, Tensor], config: ModelConfig) -> tuple[Tens
     Args:
         sums: As `stack_loads` makes them.
         config: The model's shape.
+        scales: Modality to a factor on the losses of its specialized routers in the sum.
 
     Returns:
-        Two scalars, or None for a model without routers.
+        Two scalars, the mean without gradient and factors; or None for a model without routers.
     """
+    total: Tensor | None = None
     losses, used = [], []
     for branch in BRANCHES:
         if f"{branch}/chosen" not in sums:
@@ -104,8 +108,13 @@ def total_balance(sums: Mapping[str, Tensor], config: ModelConfig) -> tuple[Tens
             probability, chosen = probability.sum(0), chosen.sum(0)
             kept = [len(config.kept_in(block)) for block in range(sum(config.depths))]
             experts = chosen.new_tensor(kept)
-        losses.append(balance_loss(probability, chosen, experts).flatten())
+        loss = balance_loss(probability, chosen, experts)
+        losses.append(loss.detach().flatten())
         used.append((chosen.sum(-1) > 0).flatten())
-    if not losses:
+        if branch == "specialized" and scales:
+            factors = [scales.get(modality, 1.0) for modality in config.modalities]
+            loss = loss * loss.new_tensor(factors)[:, None]
+        total = loss.sum() if total is None else total + loss.sum()
+    if total is None:
         return None
-    return torch.cat(losses).sum(), torch.cat(used).sum()
+    return total, torch.cat(losses).sum() / torch.cat(used).sum().clamp(min=1)
