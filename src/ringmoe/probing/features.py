@@ -59,18 +59,29 @@ def _encode(
         yield observation, pyramid
 
 
+def moments(level: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Mean and variance of a map over its positions, each weighted by its share of data.
+
+    Args:
+        level: `(B, C, h, w)`.
+        valid: `(B, 1, H, W)` bool, false where the image has no data; None if it has everywhere.
+
+    Returns:
+        Each `(B, C)`; 0 for an image without any data.
+    """
+    if valid is None:
+        return level.mean(dim=(2, 3)), level.var(dim=(2, 3), correction=0)
+    share = F.adaptive_avg_pool2d(valid.to(level), (level.shape[2], level.shape[3]))
+    share = share / share.sum(dim=(2, 3), keepdim=True).clamp_min(1e-6)
+    mean = (level * share).sum(dim=(2, 3))
+    variance = ((level - mean[:, :, None, None]).square() * share).sum(dim=(2, 3))
+    return mean, variance
+
+
 def _pool(pyramid: Sequence[Tensor], valid: Tensor | None) -> Tensor:
-    pooled = []
+    pooled: list[Tensor] = []
     for level in pyramid:
-        level = level.float()
-        if valid is None:
-            mean = level.mean(dim=(2, 3))
-            variance = level.var(dim=(2, 3), correction=0)
-        else:
-            share = F.adaptive_avg_pool2d(valid.to(level), (level.shape[2], level.shape[3]))
-            share = share / share.sum(dim=(2, 3), keepdim=True).clamp_min(1e-6)
-            mean = (level * share).sum(dim=(2, 3))
-            variance = ((level - mean[:, :, None, None]).square() * share).sum(dim=(2, 3))
+        mean, variance = moments(level.float(), valid)
         pooled += [mean, variance.sqrt()]
     return torch.cat(pooled, dim=1).cpu()
 

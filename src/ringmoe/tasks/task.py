@@ -146,9 +146,17 @@ def expect(task: Task, option: str, allowed: bool, expected: str) -> None:
         raise ConfigError(f"task {task.name}: {option} must be {expected}, got {value!r}")
 
 
-def in_full(output: Tensor) -> Tensor:
-    """An output in at least float32: sums over many pixels do not fit lower precision."""
-    return output if output.dtype == torch.float64 else output.float()
+def check_classes(task: Task, weights: Sequence[float]) -> None:
+    """Refuse class names and weights that do not fit each other.
+
+    Raises:
+        ConfigError: Fewer than two classes, one named twice, or weights that are negative or not
+            as many.
+    """
+    expect(task, "classes", len(task.classes) > 1, "two or more")
+    expect(task, "classes", len(set(task.classes)) == len(task.classes), "all different")
+    fits = not weights or (len(weights) == len(task.classes) and min(weights) >= 0)
+    expect(task, "class_weights", fits, f"none or {len(task.classes)}, not negative")
 
 
 def share(total: Tensor, count: Tensor) -> Tensor:

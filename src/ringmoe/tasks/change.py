@@ -1,0 +1,82 @@
+"""Change detection: which pixels differ between two dates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from torch import nn
+from torchmetrics import Metric, MetricCollection
+from torchmetrics.classification import (
+    BinaryAccuracy,
+    BinaryConfusionMatrix,
+    BinaryF1Score,
+    BinaryJaccardIndex,
+    BinaryPrecision,
+    BinaryRecall,
+)
+
+from ringmoe.tasks.heads.bit import BITHead
+from ringmoe.tasks.heads.difference import DifferenceHead
+from ringmoe.tasks.scores import ClassMetrics
+from ringmoe.tasks.segmentation import PixelClasses
+from ringmoe.tasks.task import IGNORED, expect, register
+
+HEADS = 8  # of the attention
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class Change(PixelClasses):
+    """A head on the maps of two dates, and cross-entropy; the order of the dates has no effect.
+
+    Attributes:
+        classes: Of unchanged and of changed pixels, in this order.
+        method: "bit": the bitemporal transformer; "difference": the plain baseline.
+        channels: Of the head; for "bit" a multiple of 8.
+        tokens: Semantic tokens a date, for "bit".
+        layers: Of the decoder of "bit".
+    """
+
+    name: ClassVar[str] = "change"
+    dates: ClassVar[int] = 2
+    best: ClassVar[str] = "f1"
+
+    classes: tuple[str, ...] = ("unchanged", "changed")
+    method: Literal["bit", "difference"] = "bit"
+    channels: int = 64
+    tokens: int = 4
+    layers: int = 8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        expect(self, "classes", len(self.classes) == 2, "two: unchanged, changed")
+        expect(self, "method", self.method in ("bit", "difference"), "bit or difference")
+        fits = self.channels > 0 and not (self.method == "bit" and self.channels % HEADS)
+        expect(self, "channels", fits, f"positive, and for bit a multiple of {HEADS}")
+        expect(self, "tokens", self.tokens > 0, "positive")
+        expect(self, "layers", self.layers > 0, "positive")
+
+    def head(self, widths: Sequence[int]) -> nn.Module:
+        """A `BITHead` or a `DifferenceHead`."""
+        if self.method == "bit":
+            return BITHead(widths, self.outputs, self.channels, self.tokens, self.layers, HEADS)
+        return DifferenceHead(widths, self.outputs, self.channels)
+
+    def metrics(self) -> MetricCollection:
+        """Of the changed class: F1, IoU, precision and recall; overall accuracy, the confusion."""
+
+        def of(kind: type[Metric]) -> Any:
+            return kind(ignore_index=IGNORED, validate_args=False)
+
+        return ClassMetrics(
+            {
+                "f1": of(BinaryF1Score),
+                "iou": of(BinaryJaccardIndex),
+                "precision": of(BinaryPrecision),
+                "recall": of(BinaryRecall),
+                "overall_accuracy": of(BinaryAccuracy),
+                "confusion_matrix": of(BinaryConfusionMatrix),
+            }
+        )

@@ -1,0 +1,95 @@
+"""Height above ground: metres a pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torchmetrics import MetricCollection
+
+from ringmoe.tasks.heads.bins import BinsHead
+from ringmoe.tasks.heads.blocks import in_full
+from ringmoe.tasks.heads.regression import RegressionHead
+from ringmoe.tasks.height_metrics import height_metrics
+from ringmoe.tasks.task import Task, expect, register, share
+from ringmoe.training import Terms
+
+HEADS = 8  # of the attention
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class Height(Task):
+    """Adaptive bins or plain regression, and the mean absolute error (L1).
+
+    L1 and not the scale-invariant logarithmic loss of depth estimation: most heights above ground
+    are 0, where a logarithm has no value and a ratio no meaning; the median it aims at is not moved
+    by the tall wrong pixels at the edges of buildings; and it is a sum over pixels, so
+    micro-batches and ranks change nothing.
+
+    Attributes:
+        method: "bins": adaptive bins; "regression": the plain baseline.
+        low: Smallest height that can be predicted, in metres.
+        high: Largest height that can be predicted, in metres.
+        bins: How many, for "bins".
+        channels: Of the head; for "bins" a multiple of 8.
+        floor: Metres above which Rel, RMSE-log and delta are computed.
+    """
+
+    name: ClassVar[str] = "height"
+    label_kind: ClassVar[str] = "height"
+    best: ClassVar[str] = "rmse"
+    higher_is_better: ClassVar[bool] = False
+
+    method: Literal["bins", "regression"] = "bins"
+    low: float = 0.0
+    high: float = 100.0
+    bins: int = 64
+    channels: int = 128
+    floor: float = 1.0
+
+    def __post_init__(self) -> None:
+        expect(self, "classes", not self.classes, "empty: heights have none")
+        expect(self, "method", self.method in ("bins", "regression"), "bins or regression")
+        expect(self, "high", self.high > self.low, f"more than low ({self.low})")
+        expect(self, "bins", self.bins > 1, "at least 2")
+        fits = self.channels > 0 and not (self.method == "bins" and self.channels % HEADS)
+        expect(self, "channels", fits, f"positive, and for bins a multiple of {HEADS}")
+        expect(self, "floor", self.floor > 0, "positive")
+
+    @property
+    def outputs(self) -> int:
+        """One channel: metres."""
+        return 1
+
+    def head(self, widths: Sequence[int]) -> nn.Module:
+        """A `BinsHead` or a `RegressionHead`."""
+        if self.method == "bins":
+            return BinsHead(widths, self.channels, self.low, self.high, self.bins, HEADS)
+        return RegressionHead(widths, self.channels, self.low, self.high)
+
+    def counts(self, labels: Tensor) -> Terms:
+        """Pixels whose height is known."""
+        return {"labels": labels.isfinite().sum().double()}
+
+    def sums(self, output: Tensor, labels: Tensor) -> Terms:
+        """Absolute errors."""
+        predicted = in_full(output)[:, 0]
+        known = labels.isfinite()
+        truth = torch.where(known, labels.to(predicted.dtype), predicted.detach())
+        return {"absolute_error": (predicted - truth).abs().sum()}
+
+    def loss(self, sums: Mapping[str, Tensor], counts: Mapping[str, Tensor]) -> Terms:
+        """The mean absolute error in metres."""
+        return {"loss": share(sums["absolute_error"], counts["labels"])}
+
+    def metrics(self) -> MetricCollection:
+        """RMSE, MAE, Rel, RMSE-log, delta1 to delta3."""
+        return height_metrics(self.floor)
+
+    def decode(self, output: Tensor) -> Tensor:
+        """Metres `(B, H, W)`."""
+        return output[:, 0]
