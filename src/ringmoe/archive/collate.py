@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-import torch
-from torch.nn.functional import interpolate
 
 from ringmoe.sampling.crops import Crops
+from ringmoe.sampling.resizing import resize
 from ringmoe.sensors import Calibration, Channel, calibrate, normalise
 
 
@@ -45,7 +44,7 @@ def collate(
         if not known.all():
             np.copyto(image, 0, where=~known)
         if image.shape[1:] != (size, size):
-            image, known = _resize(image, known, size)
+            image, known = resize(image, known, size)
         if crops.mirrored[i]:
             image, known = image[..., ::-1], known[..., ::-1]
         if crops.turns[i]:
@@ -53,18 +52,3 @@ def collate(
             known = np.rot90(known, crops.turns[i])
         images[i], valid[i, 0] = image, known
     return images, valid
-
-
-def _resize(image: np.ndarray, valid: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Resample bilinearly, antialiased, from valid pixels alone.
-
-    Sums and weights are resampled apart (normalised convolution), so that what is invalid does not
-    bleed into its neighbours; a pixel is valid if most of its weight is.
-    """
-    stack = torch.from_numpy(np.concatenate([image, valid[None].astype(np.float32)]))
-    small = interpolate(
-        stack[None], (size, size), mode="bilinear", antialias=True, align_corners=False
-    )[0].numpy()
-    weight = small[-1]
-    known = weight > 0.5
-    return np.where(known, small[:-1] / np.maximum(weight, 0.5), 0), known

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +19,7 @@ from ringmoe.observation import Observation
 from ringmoe.sampling.crops import RESIZED_AREA, Crop, draw_crops
 from ringmoe.sampling.hashing import mix, name_key
 from ringmoe.sampling.order import WINDOW_SHARDS, TileOrder
+from ringmoe.sampling.prefetch import prepared
 
 
 @dataclass(frozen=True)
@@ -185,21 +184,7 @@ class TileLoader:
             ShardError: As `batches`, when the damaged step is reached.
         """
         steps = itertools.count(start_step) if stop_step is None else range(start_step, stop_step)
-        if self._prefetch < 1:
-            yield from map(self.batches, steps)
-            return
-        pending: deque[Future[list[Batch]]] = deque()
-        with ThreadPoolExecutor(self._threads, thread_name_prefix="tiles") as pool:
-            try:
-                for step in steps:
-                    pending.append(pool.submit(self.batches, step))
-                    if len(pending) > self._prefetch:
-                        yield pending.popleft().result()
-                while pending:
-                    yield pending.popleft().result()
-            finally:
-                for future in pending:
-                    future.cancel()
+        return prepared(self.batches, steps, ahead=self._prefetch, threads=self._threads)
 
     def _crop_of(self, stream: Stream) -> Crop:
         is_sar = stream.modality.startswith("sar")

@@ -1,5 +1,13 @@
-"""Labelled data: image folders, label maps, and the published benchmarks as data."""
+"""Labelled data: your own files, TorchGeo's data sets, and the published benchmarks as data.
 
+The loader is looked up when first used, so that describing data needs no torch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ringmoe.datasets.config import DataConfig
 from ringmoe.datasets.images import LabelledImages, class_folders, list_file, position_in_class
 from ringmoe.datasets.labelled import (
     Example,
@@ -9,26 +17,49 @@ from ringmoe.datasets.labelled import (
     Source,
     fingerprint,
 )
+from ringmoe.datasets.labelled_files import LabelledFiles, open_data
 from ringmoe.datasets.published import Benchmark, aid, land_use, mstar, polsf
+from ringmoe.datasets.split_file import read_split, write_split
+from ringmoe.datasets.splits import check_training, split_data
 from ringmoe.datasets.tiles import IGNORED, LabelledTiles, cut_blocks
+
+if TYPE_CHECKING:
+    from ringmoe.datasets.loader import LabelledBatch, LabelledLoader
 
 __all__ = [
     "IGNORED",
     "Benchmark",
+    "DataConfig",
     "Example",
     "Image",
     "LabelKind",
+    "LabelledBatch",
     "LabelledData",
+    "LabelledFiles",
     "LabelledImages",
+    "LabelledLoader",
     "LabelledTiles",
     "Source",
     "aid",
+    "check_training",
     "class_folders",
     "cut_blocks",
     "fingerprint",
     "land_use",
     "list_file",
     "mstar",
+    "open_data",
     "polsf",
     "position_in_class",
+    "read_split",
+    "split_data",
+    "write_split",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("LabelledBatch", "LabelledLoader"):
+        from ringmoe.datasets import loader
+
+        return getattr(loader, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,6 +3,8 @@
 from ringmoe.sampling.crops import RESIZED_AREA, Crop, Crops, draw_crops
 from ringmoe.sampling.hashing import mix, name_key, permutation, uniform
 from ringmoe.sampling.order import WINDOW_SHARDS, TileOrder
+from ringmoe.sampling.prefetch import prepared
+from ringmoe.sampling.resizing import resize
 
 __all__ = [
     "RESIZED_AREA",
@@ -14,5 +16,7 @@ __all__ = [
     "mix",
     "name_key",
     "permutation",
+    "prepared",
+    "resize",
     "uniform",
 ]

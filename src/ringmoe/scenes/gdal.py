@@ -65,8 +65,12 @@ class GdalFile(Source):
             return values, dataset.read_masks(self.mask_index, window=area) > 0
 
 
-def open_gdal(name: str) -> GdalFile:
+def open_gdal(name: str, *, indices: bool = False) -> GdalFile:
     """Look at a file or URL.
+
+    Args:
+        name: The path or URL.
+        indices: Take the indices into a colour table as they are: classes of a label map.
 
     Raises:
         SceneReadError: It is absent, empty, cut short, or of a format that GDAL does not know.
@@ -82,7 +86,7 @@ def open_gdal(name: str) -> GdalFile:
             for index, meaning in zip(dataset.indexes, dataset.colorinterp, strict=True)
             if meaning != ColorInterp.alpha
         ]
-        if ColorInterp.palette in dataset.colorinterp:
+        if ColorInterp.palette in dataset.colorinterp and not indices:
             raise SceneReadError(
                 f"{name}: holds indices into a colour table, not measured values; expand them "
                 "first: gdal_translate -expand rgb IN OUT"

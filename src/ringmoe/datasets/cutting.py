@@ -1,0 +1,124 @@
+"""An example cut to the model's size: every image of it and its label in the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from ringmoe.datasets.config import DATES
+from ringmoe.datasets.labelled import Example, Source
+from ringmoe.datasets.tiles import IGNORED
+from ringmoe.sampling import Crops, resize
+from ringmoe.sensors import normalise
+
+How = Literal["cut", "resize"]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Which square of an example is taken, and how it is flipped and turned.
+
+    What is smaller than the square lies in its middle; around it nothing is valid.
+
+    Attributes:
+        row: First row.
+        column: First column.
+        size: Height and width of what comes out.
+        mirrored: Whether it is flipped left to right.
+        turns: Right angles by which it is turned, counter-clockwise.
+        how: "cut", or "resize": all of the example, resampled to the size.
+    """
+
+    row: int
+    column: int
+    size: int
+    mirrored: bool = False
+    turns: int = 0
+    how: How = "cut"
+
+    @classmethod
+    def of(cls, crops: Crops, index: int, size: int, how: How) -> Cut:
+        """One of the drawn crops."""
+        return cls(
+            int(crops.rows[index]),
+            int(crops.columns[index]),
+            size,
+            bool(crops.mirrored[index]),
+            int(crops.turns[index]),
+            how,
+        )
+
+    def take(self, array: np.ndarray) -> np.ndarray:
+        """The part of `(..., H, W)` that is taken, before it is padded, flipped and turned."""
+        if self.how == "resize":
+            return array
+        stop = self.row + self.size, self.column + self.size
+        return array[..., self.row : stop[0], self.column : stop[1]]
+
+    def place(self, part: np.ndarray, fill: float) -> np.ndarray:
+        """A part in the middle of the square, flipped and turned."""
+        height, width = part.shape[-2:]
+        square = part
+        if (height, width) != (self.size, self.size):
+            square = np.full((*part.shape[:-2], self.size, self.size), fill, part.dtype)
+            top, left = (self.size - height) // 2, (self.size - width) // 2
+            square[..., top : top + height, left : left + width] = part
+        if self.mirrored:
+            square = square[..., ::-1]
+        return np.rot90(square, self.turns, axes=(-2, -1))
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """An example as a batch takes it.
+
+    Attributes:
+        images: Name to normalised `(C, S, S)` float32, 0 where invalid.
+        valid: Name to `(S, S)` bool.
+        label: A class index, `(S, S)` int64 or `(S, S)` float32.
+    """
+
+    images: dict[str, np.ndarray]
+    valid: dict[str, np.ndarray]
+    label: int | np.ndarray
+
+
+def prepare(example: Example, sources: Mapping[str, Source], cut: Cut) -> Prepared:
+    """Cut, normalise, and where asked resize, flip and turn.
+
+    A pixel without data keeps no label: of two dates where either lacks data, of several sensors
+    where all do.
+    """
+    images, valid = {}, {}
+    for name, image in example.images.items():
+        known = cut.take(image.valid)
+        planes = normalise(cut.take(image.values), sources[name].channels)
+        if not known.all():
+            np.copyto(planes, 0, where=~known)
+        if cut.how == "resize":
+            planes, known = resize(planes, known, cut.size)
+        images[name], valid[name] = cut.place(planes, 0), cut.place(known, False)
+    if not isinstance(example.label, np.ndarray):
+        return Prepared(images, valid, example.label)
+    combine = np.logical_and if set(images) == set(DATES) else np.logical_or
+    fill = IGNORED if example.label.dtype.kind == "i" else np.nan
+    part = cut.take(example.label)
+    if cut.how == "resize":
+        part = _resized_label(part, cut.size)
+    label = np.where(combine.reduce(list(valid.values())), cut.place(part, fill), fill)
+    return Prepared(images, valid, label.astype(example.label.dtype))
+
+
+def _resized_label(label: np.ndarray, size: int) -> np.ndarray:
+    """Classes by the nearest pixel; heights bilinear, from known ones alone."""
+    if label.dtype.kind == "i":
+        rows, columns = (
+            ((np.arange(size) + 0.5) * side / size).astype(np.int64) for side in label.shape
+        )
+        return label[np.ix_(rows, columns)]
+    known = ~np.isnan(label)
+    heights, known = resize(np.where(known, label, 0)[None], known, size)
+    return np.where(known, heights[0], np.float32(np.nan))

@@ -1,0 +1,234 @@
+"""`open_data`: labelled files as examples, read when they are asked for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from ringmoe.datasets.class_codes import ClassCodes
+from ringmoe.datasets.config import DataConfig, ImageFormat
+from ringmoe.datasets.folders import read_folders
+from ringmoe.datasets.labelled import Example, Image, LabelKind, Source
+from ringmoe.datasets.labels import check_same_grid, read_heights, read_mask
+from ringmoe.datasets.table import Row, read_csv, windowed_name
+from ringmoe.errors import ConfigError, DatasetError
+from ringmoe.scenes import Scene, Window, open_scene
+from ringmoe.sensors import check_values
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledFiles:
+    """Files of images and labels, as `LabelledData`.
+
+    Values are checked against the sensor's unit when an example is read for the first time.
+
+    Attributes:
+        kind: What a label is.
+        rows: The files of each example.
+        formats: How each image is read.
+        sources: What each image is.
+        classes: Class names in the order of their indices; () for heights.
+        class_of: `(N,)` int64, the class of each example, for kind "class".
+        codes: What a mask's codes mean, for kind "mask".
+        unknown_heights: Numbers that mean "no height", for kind "height".
+        sizes: Bytes of each example's files.
+    """
+
+    kind: LabelKind
+    rows: tuple[Row, ...]
+    formats: dict[str, ImageFormat]
+    sources: dict[str, Source]
+    classes: tuple[str, ...]
+    class_of: np.ndarray | None = None
+    codes: ClassCodes | None = None
+    unknown_heights: tuple[float, ...] = ()
+    sizes: tuple[int, ...] = ()
+    _checked: set[int] = field(default_factory=set, init=False, repr=False)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the examples: the first image's path, and its window where it is not all of it."""
+        return tuple(row.name for row in self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Example:
+        """Read an example.
+
+        Raises:
+            DatasetError: Its files do not agree in size, CRS or channels, or a label is no class.
+            SceneReadError: A file is damaged.
+            ValueRangeError: Values cannot be in the sensor's unit.
+            ShapeError: The window reaches outside the image.
+        """
+        row = self.rows[index]
+        scenes = {name: self._open(row, name) for name in self.formats}
+        first = next(iter(scenes.values()))
+        window = row.window or _whole(first)
+        images = {}
+        for name, scene in scenes.items():
+            if scene is not first:
+                check_same_grid(row.images[name], scene, first)
+            raster = scene.read(window)
+            if index not in self._checked:
+                check_values(raster.values, raster.channels, raster.valid, row.images[name])
+            images[name] = Image(raster.values, raster.valid)
+        self._checked.add(index)
+        return Example(row.name, images, self._label(index, first, window))
+
+    def label(self, index: int) -> int | np.ndarray:
+        """The label alone: what `self[index].label` is, without reading its images."""
+        row = self.rows[index]
+        if self.class_of is not None:
+            return int(self.class_of[index])
+        first = self._open(row, next(iter(self.formats)))
+        return self._label(index, first, row.window or _whole(first))
+
+    def window(self, index: int) -> Window:
+        """The pixels of the image that an example is."""
+        row = self.rows[index]
+        return row.window or _whole(self._open(row, next(iter(self.formats))))
+
+    def _label(self, index: int, scene: Scene, window: Window) -> int | np.ndarray:
+        path = self.rows[index].label
+        if self.class_of is not None:
+            return int(self.class_of[index])
+        if self.codes is not None:
+            return read_mask(path, self.codes, scene, window)
+        return read_heights(path, scene, window, self.unknown_heights)
+
+    def _open(self, row: Row, name: str) -> Scene:
+        scene = open_image(row.images[name], self.formats[name])
+        if scene.channels != self.sources[name].channels:
+            found, expected = (
+                ", ".join(c.name for c in channels)
+                for channels in (scene.channels, self.sources[name].channels)
+            )
+            raise DatasetError(
+                f"{row.images[name]}: has the channels {found}, but {expected} in the other "
+                "files: name its bands alike, or leave it out"
+            )
+        return scene
+
+
+def _whole(scene: Scene) -> Window:
+    return Window(0, 0, scene.height, scene.width)
+
+
+def open_image(path: str, form: ImageFormat) -> Scene:
+    """One image file, still unread."""
+    return open_scene(path, form.sensor, bands=form.bands, encoding=form.encoding)
+
+
+def open_data(config: DataConfig, kind: LabelKind | None = None) -> LabelledFiles:
+    """Find the examples of a configuration; their pixels are read when they are asked for.
+
+    Args:
+        config: Where they are, and what they are.
+        kind: What the task needs.
+
+    Raises:
+        ConfigError: A setting that cannot be meant, or a label of another kind than the task's.
+        DatasetError: A file, folder or column is missing, or a class is unknown.
+        SceneReadError: An image cannot be opened.
+    """
+    config.check()
+    if config.kind is not None and kind is not None and config.kind != kind:
+        raise ConfigError(f"data.kind: expected {kind!r} for this task, got {config.kind!r}")
+    kind = config.kind or kind
+    if kind is None:
+        raise ConfigError('data.kind: expected "class", "mask" or "height", got nothing')
+    read = read_csv if config.path.suffix.lower() == ".csv" else read_folders
+    rows = read(config.path, kind, tuple(config.sensors))
+    formats = config.formats(rows[0].images)
+    class_of, codes, classes = None, None, tuple[str, ...]()
+    if kind == "class":
+        if config.tile_size:
+            raise ConfigError("data.tile_size: a class is of a whole image: expected 0")
+        rows, class_of, classes = _classify(rows, config)
+    elif kind == "mask":
+        codes = ClassCodes.parse(config.classes, config.ignore)
+        classes = codes.names
+    opened = {name: open_image(rows[0].images[name], form) for name, form in formats.items()}
+    if config.tile_size:
+        first = next(iter(formats))
+        rows = [
+            tile for row in rows for tile in _tiles(row, formats[first], first, config.tile_size)
+        ]
+    return LabelledFiles(
+        kind=kind,
+        rows=tuple(rows),
+        formats=formats,
+        sources={name: Source(scene.sensor, scene.channels) for name, scene in opened.items()},
+        classes=classes,
+        class_of=class_of,
+        codes=codes,
+        unknown_heights=_heights(config.ignore) if kind == "height" else (),
+        sizes=_sizes(rows, kind),
+    )
+
+
+def _classify(rows: Sequence[Row], config: DataConfig) -> tuple[list[Row], np.ndarray, tuple]:
+    """The rows that have a class, their classes' indices, and the classes' names."""
+    ignored = set(map(str, config.ignore))
+    kept = [row for row in rows if row.label not in ignored]
+    if len(kept) < len(rows):
+        logger.info("%s: %d of %d ignored", config.path, len(rows) - len(kept), len(rows))
+    codes = config.classes or sorted({row.label for row in kept}, key=_number_first)
+    if not isinstance(codes, dict):
+        codes = {name: index for index, name in enumerate(codes)}
+    index_of = {str(code): index for index, code in enumerate(codes.values())}
+    index_of |= {name: index for index, name in enumerate(codes)}
+    for row in kept:
+        if row.label not in index_of:
+            raise DatasetError(
+                f"{row.where}: {row.name} is of class {row.label!r}: expected one of "
+                f"{', '.join(codes)}; name it in classes, or in ignore"
+            )
+    if not kept:
+        raise DatasetError(f"{config.path}: every example has an ignored class: ignore fewer")
+    return kept, np.array([index_of[row.label] for row in kept], np.int64), tuple(codes)
+
+
+def _number_first(label: str) -> tuple[bool, int, str]:
+    return (not label.isdigit(), int(label) if label.isdigit() else 0, label)
+
+
+def _tiles(row: Row, form: ImageFormat, name: str, size: int) -> list[Row]:
+    """A row's image cut into tiles from the upper left; the last of a row or column may be less."""
+    scene = open_image(row.images[name], form)
+    whole = row.window or _whole(scene)
+    if whole.height <= size and whole.width <= size:
+        return [row]
+    windows = [
+        Window(r, c, min(size, whole.rows.stop - r), min(size, whole.columns.stop - c))
+        for r in range(whole.row, whole.rows.stop, size)
+        for c in range(whole.column, whole.columns.stop, size)
+    ]
+    return [replace(row, name=windowed_name(row.scene, w), window=w) for w in windows]
+
+
+def _heights(ignore: Sequence[int | str]) -> tuple[float, ...]:
+    try:
+        return tuple(map(float, ignore))
+    except ValueError:
+        raise ConfigError(f"data.ignore: expected numbers for heights, got {ignore}") from None
+
+
+def _sizes(rows: Sequence[Row], kind: LabelKind) -> tuple[int, ...]:
+    """Bytes of each row's files; 0 for what is no file on this machine."""
+    files = [[*row.images.values(), *([] if kind == "class" else [row.label])] for row in rows]
+    size = {name: _bytes(name) for group in files for name in group}
+    return tuple(sum(size[name] for name in group) for group in files)
+
+
+def _bytes(name: str) -> int:
+    path = Path(name.rpartition("#")[0] if ".npy#" in name else name)
+    return path.stat().st_size if path.is_file() else 0

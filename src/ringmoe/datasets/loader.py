@@ -1,0 +1,193 @@
+"""Batches of labelled examples: a function of seed and step, the same for any number of ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ringmoe.datasets.config import DATES
+from ringmoe.datasets.cutting import Cut, How, Prepared, prepare
+from ringmoe.datasets.labelled import LabelledData
+from ringmoe.errors import ConfigError
+from ringmoe.observation import Observation
+from ringmoe.sampling import TileOrder, draw_crops, mix, name_key, prepared, uniform
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledBatch:
+    """Some examples as a model and a loss take them.
+
+    Attributes:
+        observations: By the names of `LabelledData.sources`; one may be absent where the loader
+            was told to leave out modalities.
+        labels: `(N,)` int64 class indices; `(N, H, W)` int64, `IGNORED` (-1) where there is none;
+            or `(N, H, W)` float32 metres, NaN where unknown.
+        names: Of the examples.
+    """
+
+    observations: dict[str, Observation]
+    labels: Tensor
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def to(self, device: torch.device | str) -> LabelledBatch:
+        """The same batch on a device."""
+        return replace(
+            self,
+            observations={name: seen.to(device) for name, seen in self.observations.items()},
+            labels=self.labels.to(device, non_blocking=True),
+        )
+
+
+class LabelledLoader:
+    """Batches for training (`iterate`) and for evaluation (`epoch`).
+
+    Which examples make up a step and how they are cut, mirrored and turned follows from `seed` and
+    the step alone; ranks take slices of one global batch. Every image of an example and its label
+    are cut alike. Nothing else is varied: colours are measurements here. Mirroring and right-angle
+    turns resample nothing, and SAR is never resized, which would correlate its speckle.
+
+    Args:
+        data: All examples.
+        indices: Which of them.
+        batch_size: Examples of a step over all ranks.
+        crop_size: Height and width of the images in pixels; smaller ones are padded.
+        seed: Of order, cuts, mirroring and turns.
+        augment: Cut at random, mirror and turn; else cut the middle.
+        shuffle: Visit the examples in a new order every epoch; else in theirs.
+        rank: Which slice of a batch to give.
+        world_size: Of how many.
+        drop_modality: Share of the steps in which one of several modalities, drawn, is left out, so
+            that a model learns to do without.
+        how: "cut", or "resize": all of an image resampled to `crop_size`, never SAR.
+        prefetch: Batches to prepare ahead, in a thread.
+        threads: That prepare them; batches do not depend on it.
+
+    Raises:
+        ConfigError: A setting that does not fit the data.
+    """
+
+    def __init__(
+        self,
+        data: LabelledData,
+        indices: Sequence[int] | np.ndarray,
+        *,
+        batch_size: int,
+        crop_size: int,
+        seed: int = 0,
+        augment: bool = True,
+        shuffle: bool = True,
+        rank: int = 0,
+        world_size: int = 1,
+        drop_modality: float = 0.0,
+        how: How = "cut",
+        prefetch: int = 2,
+        threads: int = 1,
+    ) -> None:
+        self.data, self.indices = data, np.asarray(indices, np.int64)
+        self.batch_size, self.crop_size = batch_size, crop_size
+        self._augment, self._how, self._drop = augment, how, drop_modality
+        self._rank, self._world_size = rank, world_size
+        self._prefetch, self._threads = prefetch, threads
+        self._key = int(mix(seed, name_key("labelled")))
+        self._check()
+        count = max(1, len(self.indices))
+        self._order = TileOrder(np.arange(count), count, self._key) if shuffle else None
+
+    def _check(self) -> None:
+        if not 0 <= self._rank < self._world_size <= self.batch_size:
+            raise ConfigError(
+                f"batch_size: expected at least one example a process, got {self.batch_size} for "
+                f"{self._world_size} (of which this is number {self._rank})"
+            )
+        if not 0 <= self._drop < 1:
+            raise ConfigError(f"drop_modality: expected 0 or more, under 1, got {self._drop}")
+        sources = self.data.sources
+        if self._drop and (len(sources) < 2 or set(sources) == set(DATES)):
+            raise ConfigError(
+                f"drop_modality: expected several modalities, the data have {', '.join(sources)}"
+            )
+        sar = [name for name, source in sources.items() if source.modality.startswith("sar")]
+        if self._how == "resize" and sar:
+            raise ConfigError(f"{', '.join(sar)}: SAR is cut or padded, never resized (speckle)")
+
+    def batch(self, step: int) -> LabelledBatch:
+        """This rank's examples of a step.
+
+        Raises:
+            DatasetError, SceneReadError, ValueRangeError: An example cannot be read.
+        """
+        if not len(self.indices):
+            raise ConfigError("no example to load: the part of the split is empty")
+        first = self.batch_size * self._rank // self._world_size
+        last = self.batch_size * (self._rank + 1) // self._world_size
+        positions = step * self.batch_size + np.arange(first, last)
+        members = self._order(positions) if self._order else positions % len(self.indices)
+        return self._make(members, positions, self._augment, self._dropped(step))
+
+    def iterate(self, start_step: int, stop_step: int) -> Iterator[LabelledBatch]:
+        """`batch` of `start_step` to `stop_step` - 1, prepared ahead."""
+        steps = range(start_step, stop_step)
+        return prepared(self.batch, steps, ahead=self._prefetch, threads=self._threads)
+
+    def epoch(self) -> Iterator[LabelledBatch]:
+        """Every example once, in order: the middle cut, nothing at random, on every rank all.
+
+        The last batch may be smaller.
+        """
+        starts = range(0, len(self.indices), self.batch_size)
+        return prepared(self._plain, starts, ahead=self._prefetch, threads=self._threads)
+
+    def _plain(self, start: int) -> LabelledBatch:
+        members = np.arange(start, min(start + self.batch_size, len(self.indices)))
+        return self._make(members, members, False, None)
+
+    def _dropped(self, step: int) -> str | None:
+        """The modality that a step does without: the same on every rank."""
+        draw, which = uniform(self._key, name_key("drop"), step, np.arange(2))
+        names = tuple(self.data.sources)
+        return names[int(which * len(names))] if draw < self._drop else None
+
+    def _make(
+        self, members: np.ndarray, positions: np.ndarray, augment: bool, dropped: str | None
+    ) -> LabelledBatch:
+        examples = [self.data[int(self.indices[member])] for member in members]
+        sizes = np.array([example.size for example in examples])
+        crops = draw_crops(
+            sizes[:, 0],
+            sizes[:, 1],
+            positions,
+            key=self._key,
+            size=self.crop_size,
+            crop="cut" if augment else "centre",
+            flip=True,
+            turns=True,
+        )
+        parts = [
+            prepare(example, self.data.sources, Cut.of(crops, index, self.crop_size, self._how))
+            for index, example in enumerate(examples)
+        ]
+        return LabelledBatch(
+            observations={
+                name: self._observe(name, parts) for name in self.data.sources if name != dropped
+            },
+            labels=torch.from_numpy(np.stack([part.label for part in parts])),
+            names=tuple(example.name for example in examples),
+        )
+
+    def _observe(self, name: str, parts: Sequence[Prepared]) -> Observation:
+        source = self.data.sources[name]
+        valid = np.stack([part.valid[name] for part in parts])[:, None]
+        return Observation(
+            torch.from_numpy(np.stack([part.images[name] for part in parts])),
+            source.modality,
+            source.stem_channels,
+            None if valid.all() else torch.from_numpy(valid),
+            None if self._how == "resize" else source.sensor.gsd,
+        )

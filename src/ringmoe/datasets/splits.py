@@ -1,0 +1,181 @@
+"""Which examples train, validate and test: as the data say, as a file says, or drawn."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ringmoe.datasets.blocks import split_into_blocks
+from ringmoe.datasets.config import PARTS, DataConfig
+from ringmoe.datasets.labelled import LabelledData
+from ringmoe.datasets.labelled_files import LabelledFiles
+from ringmoe.datasets.split_file import Split, read_split
+from ringmoe.datasets.tiles import IGNORED
+from ringmoe.errors import DatasetError
+from ringmoe.sampling import mix, name_key
+
+logger = logging.getLogger(__name__)
+
+MANY_SCENES = 20  # from so many on, whole scenes are dealt out; of fewer, blocks of each
+
+
+def split_data(data: LabelledData, config: DataConfig) -> Split:
+    """The examples of each part.
+
+    In this order: what `config.split` says, a file; what the data say, a column or folders (where
+    these leave validation open, a share of the training part is drawn); what is drawn. Drawn are
+    whole images at random, for each class apart; where several examples are cut from one image,
+    whole images if there are many (20), else blocks of each image, one tile apart.
+
+    Args:
+        data: All examples.
+        config: Shares and seed.
+
+    Returns:
+        "train", "validation", "test": indices, ascending int64; the last two may be empty.
+        Examples between two blocks are in no part.
+
+    Raises:
+        DatasetError: No example is left to train on, a class has no training example, or the file
+            names an example that there is not.
+    """
+    if config.split:
+        split = read_split(Path(config.split), data)
+    else:
+        split = _declared_or_drawn(data, config)
+    check_training(data, split["train"])
+    return split
+
+
+def check_training(data: LabelledData, indices: np.ndarray) -> None:
+    """Raise unless there are training examples, of every class.
+
+    Masks are read until every class was seen.
+
+    Raises:
+        DatasetError: There is none, or a class has none.
+    """
+    if len(indices) == 0:
+        raise DatasetError(
+            f"no training example among {len(data)}: mend the split, or lower data.validation and "
+            "data.test"
+        )
+    missing = set(range(len(data.classes)))
+    for index in indices:
+        if not missing:
+            return
+        missing -= set(np.unique(_label(data, int(index))).tolist())
+    if missing and data.kind != "height":
+        names = ", ".join(data.classes[index] for index in sorted(missing))
+        raise DatasetError(
+            f"empty class: none of {len(indices)} training examples has {names}: add some, take "
+            "the class out of data.classes, or make another split (data.seed)"
+        )
+
+
+def _label(data: LabelledData, index: int) -> int | np.ndarray:
+    return data.label(index) if isinstance(data, LabelledFiles) else data[index].label
+
+
+def _declared_or_drawn(data: LabelledData, config: DataConfig) -> Split:
+    part_of = np.array([row.part for row in data.rows]) if isinstance(data, LabelledFiles) else None
+    everything = np.arange(len(data))
+    if part_of is None or not part_of.any():
+        return _draw(data, everything, config.validation, config.test, config.seed)
+    split = {part: np.flatnonzero(part_of == part) for part in PARTS}
+    if not len(split["validation"]) and config.validation:
+        drawn = _draw(data, split["train"], config.validation, 0.0, config.seed)
+        split |= {"train": drawn["train"], "validation": drawn["validation"]}
+    return split
+
+
+def _draw(
+    data: LabelledData, members: np.ndarray, validation: float, test: float, seed: int
+) -> Split:
+    """Deal out some of the examples; a part without a share gets none."""
+    named = {"train": 1 - validation - test, "validation": validation, "test": test}
+    named = {part: share for part, share in named.items() if share}
+    shares = list(named.values())
+    scenes = np.unique([_scene(data, index) for index in members], return_inverse=True)
+    if len(scenes[0]) == len(members):
+        parts = _by_class(data, members, shares, seed)
+    elif len(scenes[0]) >= MANY_SCENES:
+        parts = _by_quota(scenes[0].tolist(), shares, seed)[scenes[1]]
+    else:
+        parts = _by_blocks(data, members, scenes[1], shares, seed)
+    split = {part: members[parts == number] for number, part in enumerate(named)}
+    empty = [part for part in split if not len(split[part])]
+    if empty and len(members) > len(named):
+        raise DatasetError(
+            f"nothing is left for {', '.join(empty)} among {len(members)} examples: cut smaller "
+            "tiles (data.tile_size), give more images, or name the split yourself"
+        )
+    return {part: split.get(part, members[:0]) for part in PARTS}
+
+
+def _scene(data: LabelledData, index: int) -> str:
+    """What an example was cut from."""
+    return data.rows[index].scene if isinstance(data, LabelledFiles) else data.names[index]
+
+
+def _by_quota(names: Sequence[str], shares: Sequence[float], seed: int) -> np.ndarray:
+    """The part of each name: a function of names and seed, whatever their order."""
+    order = np.argsort(mix(seed, np.array([name_key(name) for name in names])), kind="stable")
+    count, parts = len(names), np.zeros(len(names), np.int64)
+    start = 0
+    for part, share in enumerate(shares[1:], 1):
+        stop = start + max(round(share * count), int(count > len(shares)))
+        parts[order[start:stop]] = part
+        start = stop
+    return parts
+
+
+def _by_class(
+    data: LabelledData, members: np.ndarray, shares: Sequence[float], seed: int
+) -> np.ndarray:
+    """At random; where an example is of one class, each class in the same shares."""
+    names = np.array(data.names)[members]
+    if not isinstance(data, LabelledFiles) or data.class_of is None:
+        return _by_quota(names.tolist(), shares, seed)
+    class_of, parts = data.class_of[members], np.zeros(len(members), np.int64)
+    for index in np.unique(class_of):
+        parts[class_of == index] = _by_quota(names[class_of == index].tolist(), shares, seed)
+    return parts
+
+
+def _by_blocks(
+    data: LabelledData,
+    members: np.ndarray,
+    scene_of: np.ndarray,
+    shares: Sequence[float],
+    seed: int,
+) -> np.ndarray:
+    if len(shares) == 1:
+        return np.zeros(len(members), np.int64)
+    assert isinstance(data, LabelledFiles)  # others are one example a scene
+    windows = [data.window(index) for index in members]
+    parts = split_into_blocks(
+        windows,
+        scene_of,
+        np.stack([_histogram(data, index) for index in members]),
+        shares,
+        apart=max(max(window.height, window.width) for window in windows),
+        seed=seed,
+    )
+    logger.info(
+        "%d of %d examples lie between the blocks of two parts and are in none",
+        np.count_nonzero(parts < 0),
+        len(parts),
+    )
+    return parts
+
+
+def _histogram(data: LabelledFiles, index: int) -> np.ndarray:
+    """`(K,)` pixels of each class in an example; heights are one class."""
+    if data.kind == "height":
+        return np.ones(1)
+    labels = np.atleast_1d(data.label(index))
+    return np.bincount(labels[labels != IGNORED].reshape(-1), minlength=len(data.classes))
