@@ -1,0 +1,318 @@
+"""`predict_scene`: a model over a scene of any size, in memory that grows with its width alone."""
+
+from __future__ import annotations
+
+import colorsys
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ringmoe.deployment.cog import Colour, write_cog
+from ringmoe.deployment.journal import Journal, digest, fingerprint_scene
+from ringmoe.deployment.pipeline import ahead, behind
+from ringmoe.deployment.polygons import check_polygons, write_polygons
+from ringmoe.deployment.progress import MapProgress
+from ringmoe.deployment.strips import Batch, check_grids, read_batches, rows_together
+from ringmoe.deployment.windows import Axis, lay_tiles
+from ringmoe.deployment.writing import Meaning, RowWriter
+from ringmoe.errors import ConfigError, ShapeError, ValueRangeError
+from ringmoe.observation import Observation
+from ringmoe.scenes import Scene
+
+_FORMAT = 1  # of unfinished maps
+_DEPTH = 2  # batches that wait before the model, and as many behind it
+_STRIP_ROWS = 512  # of which polygons are found at a time
+
+
+class Predictor(Protocol):
+    """A model over tiles."""
+
+    def __call__(self, observations: Mapping[str, Observation], /) -> Tensor:
+        """Scores of classes `(B, K, h, w)`, or values `(B, 1, h, w)`, floating, of each pixel."""
+
+
+@dataclass(frozen=True)
+class MapResult:
+    """What `predict_scene` has made.
+
+    Attributes:
+        path: The map.
+        height: Rows.
+        width: Columns.
+        valid_pixels: Pixels that hold data.
+        tiles: Tiles that went through the model in this run; tiles without data do not.
+        resumed_rows: Rows that an earlier run had finished.
+        seconds: What this run took.
+        tile_seconds: What of that it took until the last row was final; then the files are made.
+        probabilities: The map of probabilities, if it was asked for.
+        polygons: The polygons, if they were asked for.
+        polygon_count: How many.
+    """
+
+    path: Path
+    height: int
+    width: int
+    valid_pixels: int
+    tiles: int
+    resumed_rows: int
+    seconds: float
+    tile_seconds: float
+    probabilities: Path | None = None
+    polygons: Path | None = None
+    polygon_count: int = 0
+
+
+def predict_scene(
+    predictor: Predictor,
+    scenes: Scene | Mapping[str, Scene],
+    out: str | Path,
+    *,
+    kind: Literal["classes", "values"],
+    tile_size: int,
+    classes: Sequence[str] = (),
+    colours: Sequence[Colour] | None = None,
+    nodata: float | None = None,
+    overlap: int | None = None,
+    batch_size: int = 8,
+    device: torch.device | str = "cpu",
+    probabilities: bool = False,
+    probability_type: Literal["uint8", "float32"] = "uint8",
+    polygons: str | Path | None = None,
+    name: str = "",
+    unit: str = "",
+    tags: Mapping[str, str] | None = None,
+    fingerprint: str = "",
+    resume: bool = True,
+    progress: bool = False,
+) -> MapResult:
+    """Map a scene of any size.
+
+    Tiles overlap; their scores are blended with smooth weights that sum to 1 before the best class
+    is chosen. Reading, model and writing run side by side. Where a scene has no data, so has the
+    map; the model is given the mean there, and `Observation.valid` false.
+
+    Until it is finished, the map lies in the folder `.NAME.unfinished` beside `out`. A run that was
+    killed goes on there, to the same file; one of another model, scene or options starts anew.
+
+    Args:
+        predictor: The model, on `device` and in evaluation mode.
+        scenes: The scene; or several of one grid, by the names that the model knows them by. A
+            single scene is named "image".
+        out: The map, a cloud-optimised GeoTIFF (`.tif`).
+        kind: "classes": the model gives scores, the map has the class of the highest. "values": the
+            model gives one value a pixel, and so does the map.
+        tile_size: Pixels of a tile's side, as the model takes them.
+        classes: Names of the classes, in the order of the scores.
+        colours: Red, green and blue of each class, 0 to 255; None chooses.
+        nodata: Stands for "no data" in the map; None for 255 (65535 if there are more classes), and
+            NaN for values.
+        overlap: Pixels that tiles share with their neighbours; None for a quarter of a tile.
+        batch_size: Tiles that the model sees at once.
+        device: Where the model is.
+        probabilities: Whether to write the probability of each class, the softmax of the blended
+            scores, to `NAME-probabilities.tif`.
+        probability_type: "uint8": in steps of 1/254, which is the file's scale. "float32": as is.
+        polygons: Where to write the areas of each class: a `.geojson` or `.parquet`.
+        name: Of the map's band; "" for "class" or "value".
+        unit: Of values, e.g. "m".
+        tags: Metadata to write into the files.
+        fingerprint: Tells the model's weights from others, e.g. a hash of the checkpoint. Without
+            it no run is resumed, as nobody could tell whether it was of the same model.
+        resume: Whether to go on with an unfinished map; False starts anew.
+        progress: Whether to show a bar.
+
+    Raises:
+        ConfigError: Options that do not go together.
+        GeoreferenceError: Scenes on different grids, or polygons of a scene without a place.
+        ShapeError: The model gives other numbers of classes or pixels than it should.
+        ValueRangeError: Values cannot be in the unit that the scene declares; the scene holds no
+            data; or the model gives NaN or infinite numbers.
+        SceneReadError: A file is truncated or damaged.
+        WriteError: Disk full, no permission and the like; an old map stands untouched.
+    """
+    started = time.monotonic()
+    scenes = {"image": scenes} if isinstance(scenes, Scene) else dict(scenes)
+    check_grids(scenes)
+    scene = next(iter(scenes.values()))
+    out, shares = _outputs(out, scenes)
+    polygons = None if polygons is None else Path(polygons)
+    if polygons is not None:
+        if kind != "classes":
+            raise ConfigError(f"{polygons}: values have no polygons: leave them away")
+        check_polygons(polygons, scene)
+    meaning = Meaning(
+        kind=kind,
+        classes=tuple(classes),
+        colours=_distinct(len(classes)) if colours is None else tuple(colours),
+        nodata=_usual_nodata(kind, len(classes)) if nodata is None else nodata,
+        probabilities=probability_type if probabilities else None,
+        name=name,
+        unit=unit,
+        tags=tags or {},
+    )
+    overlap = tile_size // 4 if overlap is None else overlap
+    rows, columns = (lay_tiles(n, tile_size, overlap) for n in (scene.height, scene.width))
+    mark = digest(
+        format=_FORMAT,
+        model=fingerprint,
+        scenes={key: fingerprint_scene(value) for key, value in scenes.items()},
+        map=[kind, meaning.classes, str(meaning.nodata), meaning.probabilities],
+        tiles=[tile_size, overlap],
+    )
+    journal = Journal(out, mark, resume=resume and bool(fingerprint))
+    resumed = journal.progress.rows
+    with _kept_if_useful(journal), MapProgress(resumed, scene.height, shown=progress) as bar:
+        first_row = _first_row(rows, columns, resumed, batch_size)
+        writer = RowWriter(
+            meaning, rows, columns, journal, where=str(scene.path), first_row=first_row
+        )
+        with closing(writer):
+            if resumed < scene.height:
+                model = _Forward(predictor, torch.device(device), meaning.channels, tile_size)
+                pinned = model.device.type == "cuda"
+                batches = read_batches(
+                    scenes, rows, columns, batch_size, first_row=first_row, pinned=pinned
+                )
+                _map_tiles(batches, model, writer, bar)
+            tile_seconds = time.monotonic() - started
+            if not writer.progress.pixels:
+                journal.remove()
+                raise ValueRangeError(
+                    f"{scene.path}: no pixel holds data: check the nodata value and the mask"
+                )
+            bar.stage("files")
+            write_cog(writer.map, out, scene, meaning.map_legend())
+            if writer.shares is not None:
+                write_cog(writer.shares, shares, scene, meaning.probability_legend())
+            count = 0
+            if polygons is not None:
+                strips = ((row, planes[0]) for row, planes in writer.map.strips(_STRIP_ROWS))
+                count = write_polygons(polygons, strips, scene, classes, int(meaning.nodata))
+        journal.remove()
+    return MapResult(
+        path=out,
+        height=scene.height,
+        width=scene.width,
+        valid_pixels=writer.progress.pixels,
+        tiles=writer.tiles,
+        resumed_rows=resumed,
+        seconds=time.monotonic() - started,
+        tile_seconds=tile_seconds,
+        probabilities=shares if probabilities else None,
+        polygons=polygons,
+        polygon_count=count,
+    )
+
+
+def _map_tiles(
+    batches: Generator[Batch, None, None], model: _Forward, writer: RowWriter, bar: MapProgress
+) -> None:
+    """Read ahead of the model in one thread, blend and write behind it in another."""
+
+    def blend(item: _Scored) -> None:
+        writer.add(item.batch, item.wait())
+        bar.mapped(writer.progress.rows, writer.tiles)
+
+    with behind(blend, _DEPTH) as put, ahead(batches, _DEPTH) as coming:
+        for batch in coming:
+            put(model(batch))
+    writer.commit()
+
+
+@dataclass(frozen=True, eq=False)
+class _Scored:
+    """A batch and its scores, which may still be on their way from the device."""
+
+    batch: Batch
+    scores: Tensor
+    arrived: torch.cuda.Event | None = None
+
+    def wait(self) -> np.ndarray:
+        if self.arrived is not None:
+            self.arrived.synchronize()
+        return self.scores.numpy()
+
+
+@dataclass(frozen=True)
+class _Forward:
+    """The model, from a batch in memory to its scores there."""
+
+    predictor: Predictor
+    device: torch.device
+    channels: int
+    tile_size: int
+
+    @torch.inference_mode()
+    def __call__(self, batch: Batch) -> _Scored:
+        expected = (len(batch.tiles), self.channels, self.tile_size, self.tile_size)
+        if not batch.tiles:
+            return _Scored(batch, torch.empty(expected))
+        scores = self.predictor({n: o.to(self.device) for n, o in batch.observations.items()})
+        if tuple(scores.shape) != expected:
+            raise ShapeError(
+                f"the model gives {tuple(scores.shape)} for {len(batch.tiles)} tiles, expected "
+                f"{expected}: (tiles, classes or 1, height, width)"
+            )
+        found = scores.detach().to("cpu", torch.float32, non_blocking=True)
+        if not scores.is_cuda:
+            return _Scored(batch, found)
+        arrived = torch.cuda.Event()
+        arrived.record(torch.cuda.current_stream(scores.device))
+        return _Scored(batch, found, arrived)
+
+
+@contextmanager
+def _kept_if_useful(journal: Journal) -> Iterator[None]:
+    """Remove the unfinished map after an error if it has no row that is of use."""
+    try:
+        yield
+    except BaseException:
+        if not journal.progress.rows:
+            journal.remove()
+        raise
+
+
+def _first_row(rows: Axis, columns: Axis, finished: int, batch_size: int) -> int:
+    """The row of tiles to begin with: the first that reaches a row that is not finished.
+
+    Or one above, so that batches hold the same tiles as in a run that was not interrupted.
+    """
+    if batch_size < 1:
+        raise ConfigError(f"batch_size must be 1 or more, got {batch_size}")
+    reaching = [i for i, start in enumerate(rows.starts) if start + rows.tile_size > finished]
+    first = reaching[0] if reaching else len(rows.starts) - 1
+    return first - first % rows_together(columns, batch_size)
+
+
+def _outputs(out: str | Path, scenes: Mapping[str, Scene]) -> tuple[Path, Path]:
+    """Where the map and the probabilities go."""
+    out = Path(out)
+    if out.suffix.lower() not in (".tif", ".tiff"):
+        raise ConfigError(f"{out}: a map is a GeoTIFF: let its name end in .tif")
+    for scene in scenes.values():
+        if out.resolve() == scene.path.resolve():
+            raise ConfigError(f"{out}: is the scene itself: choose another name for the map")
+    return out, out.with_name(f"{out.stem}-probabilities.tif")
+
+
+def _usual_nodata(kind: str, classes: int) -> float:
+    if kind == "values":
+        return float("nan")
+    return 255 if classes <= 255 else 65535
+
+
+def _distinct(count: int) -> tuple[Colour, ...]:
+    """Colours that differ: hues a golden section apart, in turn lighter and darker."""
+    colours = []
+    for i in range(count):
+        hue, value = (0.6 + i * 0.618034) % 1, (0.95, 0.75, 0.55)[i % 3]
+        red, green, blue = colorsys.hsv_to_rgb(hue, 0.65, value)
+        colours.append((round(255 * red), round(255 * green), round(255 * blue)))
+    return tuple(colours)

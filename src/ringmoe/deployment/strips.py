@@ -1,0 +1,222 @@
+"""Scenes read in strips, each row once, and cut into batches of tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import rasterio
+import torch
+
+from ringmoe.deployment.windows import Axis
+from ringmoe.errors import ConfigError, GeoreferenceError
+from ringmoe.observation import Observation
+from ringmoe.scenes import Scene, Window
+from ringmoe.sensors import check_values, normalise
+
+_CACHE_ROWS = 640  # a row of 512 px blocks and what is left of the one before
+_LEAST_CACHE = 64 * 2**20
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Tiles of one or more rows, in order; all of a row that ends here have come by then.
+
+    Attributes:
+        tiles: Row and column of each tile; without those that hold no data.
+        observations: Their images; empty if there is no tile.
+        masks: Rows that end with this batch: their number, and `(rows, width)` bool, true where
+            all scenes hold data, of the pixel rows that are then final.
+    """
+
+    tiles: tuple[tuple[int, int], ...]
+    observations: dict[str, Observation]
+    masks: tuple[tuple[int, np.ndarray], ...]
+
+
+class Strip:
+    """A band of a scene, one tile high, as it enters a model.
+
+    Args:
+        scene: What to read.
+        rows: The rows of tiles.
+        columns: The columns of tiles.
+
+    Attributes:
+        images: `(C, tile, width)` float32, normalised; 0 (the mean) where there are no data.
+        valid: `(tile, width)` bool.
+    """
+
+    def __init__(self, scene: Scene, rows: Axis, columns: Axis) -> None:
+        self.scene = scene
+        self.channels = scene.sensor.stem_channels(scene.channels)
+        shape = (rows.tile_size, max(columns.length, rows.tile_size))
+        self.images = np.zeros((len(self.channels), *shape), np.float32)
+        self.valid = np.zeros(shape, bool)
+        self._first, self._read = 0, 0  # pixel rows: where the band begins, and how far it was read
+
+    def move_to(self, row: int) -> None:
+        """Let the band begin at a pixel row at or below where it does; reads what is new.
+
+        Raises:
+            ValueRangeError: Values cannot be in the unit that the scene declares.
+            SceneReadError: The file is truncated or damaged.
+        """
+        height = len(self.valid)
+        shift, kept = row - self._first, max(self._read - row, 0)
+        for plane in (*self.images, self.valid):
+            plane[:kept] = plane[shift : shift + kept].copy()
+            plane[kept:] = 0
+        start, stop = max(self._read, row), min(row + height, self.scene.height)
+        self._first = row
+        if start < stop:
+            self._fill(start, stop)
+
+    def _fill(self, start: int, stop: int) -> None:
+        raster = self.scene.read(Window(start, 0, stop - start, self.scene.width))
+        whole = bool(raster.valid.all())
+        where = f"{self.scene.path}: rows {start} to {stop - 1}"
+        check_values(raster.values, raster.channels, None if whole else raster.valid, where)
+        images = normalise(raster.values, raster.channels)
+        if not whole:
+            images *= raster.valid
+        here = np.s_[start - self._first : stop - self._first, : self.scene.width]
+        self.images[:, *here] = images
+        self.valid[here] = raster.valid
+        self._read = stop
+
+
+def read_batches(
+    scenes: Mapping[str, Scene],
+    rows: Axis,
+    columns: Axis,
+    batch_size: int,
+    *,
+    first_row: int = 0,
+    pinned: bool = False,
+) -> Generator[Batch, None, None]:
+    """Cut scenes of one grid into batches, row of tiles by row of tiles.
+
+    A batch holds tiles of one row, or several whole rows where these are short. So batches are the
+    same wherever a run begins (at a multiple of `rows_together`).
+
+    Args:
+        scenes: By the name that the model gives each.
+        rows: The rows of tiles.
+        columns: The columns of tiles.
+        batch_size: Tiles of a batch, at most.
+        first_row: The row of tiles to begin with.
+        pinned: Whether to hold images in page-locked memory, from where a GPU fetches faster.
+
+    Raises:
+        ValueRangeError: Values cannot be in the unit that a scene declares.
+        SceneReadError: A file is truncated or damaged.
+    """
+    strips = {name: Strip(scene, rows, columns) for name, scene in scenes.items()}
+    together = rows_together(columns, batch_size)
+    with rasterio.Env(GDAL_CACHEMAX=_cache_size(scenes)):
+        for first in range(first_row, len(rows.starts), together):
+            draft, masks = _Draft(strips, batch_size, pinned), []
+            for row in range(first, min(first + together, len(rows.starts))):
+                for strip in strips.values():
+                    strip.move_to(rows.starts[row])
+                valid = np.logical_and.reduce([strip.valid for strip in strips.values()])
+                for column, start in enumerate(columns.starts):
+                    inside = slice(start, start + columns.tile_size)
+                    if not valid[:, inside].any():
+                        continue
+                    if len(draft.tiles) == batch_size:
+                        yield draft.batch()
+                        draft = _Draft(strips, batch_size, pinned)
+                    draft.add((row, column), inside)
+                final = rows.final(row)
+                masks.append((row, valid[: final.stop - final.start, : columns.length].copy()))
+            yield draft.batch(masks)
+
+
+def rows_together(columns: Axis, batch_size: int) -> int:
+    """How many rows of tiles share a batch."""
+    return max(1, batch_size // len(columns.starts))
+
+
+class _Draft:
+    """A batch in the making: tiles are copied once, to where the model will read them."""
+
+    def __init__(self, strips: Mapping[str, Strip], batch_size: int, pinned: bool) -> None:
+        self.tiles: list[tuple[int, int]] = []
+        self._strips, self._pinned = strips, pinned
+        self._images, self._valid = {}, {}
+        for name, strip in strips.items():
+            tile = len(strip.valid)
+            shape = (batch_size, len(strip.channels), tile, tile)
+            self._images[name] = np.empty(shape, np.float32)
+            self._valid[name] = np.empty((batch_size, 1, tile, tile), bool)
+
+    def add(self, tile: tuple[int, int], columns: slice) -> None:
+        for name, strip in self._strips.items():
+            self._images[name][len(self.tiles)] = strip.images[:, :, columns]
+            self._valid[name][len(self.tiles), 0] = strip.valid[:, columns]
+        self.tiles.append(tile)
+
+    def batch(self, masks: Sequence[tuple[int, np.ndarray]] = ()) -> Batch:
+        names = self._strips if self.tiles else ()
+        return Batch(tuple(self.tiles), {n: self._observe(n) for n in names}, tuple(masks))
+
+    def _observe(self, name: str) -> Observation:
+        strip, count = self._strips[name], len(self.tiles)
+        images, valid = (
+            torch.from_numpy(part[name][:count]) for part in (self._images, self._valid)
+        )
+        if self._pinned:
+            images = images.pin_memory()
+        sensor = strip.scene.sensor
+        mask = None if self._valid[name][:count].all() else valid
+        return Observation(images, sensor.modality, strip.channels, mask, sensor.gsd)
+
+
+def check_grids(scenes: Mapping[str, Scene]) -> None:
+    """Raise unless all scenes have the grid of the first.
+
+    Raises:
+        ConfigError: There is no scene.
+        GeoreferenceError: One has another size, system or place.
+    """
+    if not scenes:
+        raise ConfigError("no scene to map: give at least one")
+    first, *others = scenes.values()
+    for scene in others:
+        if _same_grid(first, scene):
+            continue
+        raise GeoreferenceError(
+            f"{scene.path}: its grid ({_grid(scene)}) is not that of {first.path} "
+            f"({_grid(first)}): resample one onto the other first"
+        )
+
+
+def _same_grid(a: Scene, b: Scene) -> bool:
+    """Whether corners agree within a hundredth of a pixel; points are not compared."""
+    if (a.height, a.width, a.crs) != (b.height, b.width, b.crs):
+        return False
+    if a.transform is None or b.transform is None:
+        return a.transform is b.transform
+    ours, others = (np.reshape(place[:6], (2, 3)) for place in (a.transform, b.transform))
+    corners = np.array([(0, 0, 1), (a.width, 0, 1), (0, a.height, 1)]).T
+    pixel = np.sqrt(abs(np.linalg.det(ours[:, :2])))
+    return bool(np.abs((ours - others) @ corners).max() < 0.01 * pixel)
+
+
+def _grid(scene: Scene) -> str:
+    place = scene.transform and f"corner {scene.transform.c:.10g}, {scene.transform.f:.10g}"
+    return f"{scene.height} x {scene.width} pixels, {scene.crs or 'no CRS'}, {place or 'no place'}"
+
+
+def _cache_size(scenes: Mapping[str, Scene]) -> int:
+    """Bytes for GDAL to hold a row of blocks of every scene, so that each is decoded once."""
+    row = sum(
+        scene.source.dtypes[band].itemsize * scene.width
+        for scene in scenes.values()
+        for assignment in scene.assignments
+        for band in assignment.bands
+    )
+    return max(_LEAST_CACHE, _CACHE_ROWS * row)
