@@ -1,21 +1,47 @@
 """Tasks on images and pixels: one file a task holds its head, loss, metrics and decoding."""
 
+from typing import Literal
+
 from ringmoe.tasks.change import Change
 from ringmoe.tasks.classification import Classification
+from ringmoe.tasks.config import FinetuneConfig
+from ringmoe.tasks.evaluate import evaluate
+from ringmoe.tasks.finetune import finetune
 from ringmoe.tasks.heads.fusion import Fusion
 from ringmoe.tasks.height import Height
+from ringmoe.tasks.model import TaskModel, TaskSource
+from ringmoe.tasks.objective import Finetuning
+from ringmoe.tasks.runs import Part, best_validation, evaluate_run, run_settings
+from ringmoe.tasks.saving import load_task, read_task, save_task
 from ringmoe.tasks.segmentation import Segmentation
 from ringmoe.tasks.task import IGNORED, TASKS, Task, task_from, to_plain
+
+TaskName = Literal["classification", "segmentation", "change", "height"]
+"""Names of the tasks, as `TASKS` has them."""
 
 __all__ = [
     "IGNORED",
     "TASKS",
     "Change",
     "Classification",
+    "FinetuneConfig",
+    "Finetuning",
     "Fusion",
     "Height",
+    "Part",
     "Segmentation",
     "Task",
+    "TaskModel",
+    "TaskName",
+    "TaskSource",
+    "best_validation",
+    "evaluate",
+    "evaluate_run",
+    "finetune",
+    "load_task",
+    "read_task",
+    "run_settings",
+    "save_task",
     "task_from",
     "to_plain",
 ]

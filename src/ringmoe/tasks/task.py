@@ -122,7 +122,7 @@ def task_from(values: Mapping[str, Any]) -> Task:
     options = dict(values)
     name = options.pop("task", None)
     if name not in TASKS:
-        raise ConfigError(f"task: expected one of {', '.join(TASKS)}, got {name!r}")
+        raise ConfigError(f"task: expected one of {', '.join(sorted(TASKS))}, got {name!r}")
     known = {field.name: field for field in fields(TASKS[name])}
     unknown = [key for key in options if key not in known]
     if unknown:

@@ -61,7 +61,7 @@ class BinsHead(nn.Module):
         self.read = nn.ModuleList(AttentionBlock(channels, heads) for _ in coarse)
         self.exchange = nn.ModuleList(AttentionBlock(channels, heads) for _ in coarse)
         self.norm = nn.LayerNorm(channels)
-        self.width = _mlp(channels, 1)
+        self.width = _mlp(channels, 1, bias=False)
         self.bias = nn.Parameter(torch.linspace(0, math.log(FIRST_RATIO), bins))
         self.vector = _mlp(channels, channels)
 
@@ -97,5 +97,6 @@ class BinsHead(nn.Module):
         return self.norm(queries)
 
 
-def _mlp(channels: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(channels, channels), nn.GELU(), nn.Linear(channels, outputs))
+def _mlp(channels: int, outputs: int, bias: bool = True) -> nn.Sequential:
+    last = nn.Linear(channels, outputs, bias)
+    return nn.Sequential(nn.Linear(channels, channels), nn.GELU(), last)

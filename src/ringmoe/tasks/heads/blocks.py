@@ -20,8 +20,8 @@ class LayerNorm2d(nn.LayerNorm):
     map depend on where a scene was cut into tiles.
     """
 
-    def __init__(self, channels: int, eps: float = 1e-6) -> None:
-        super().__init__(channels, eps)
+    def __init__(self, channels: int, eps: float = 1e-6, bias: bool = True) -> None:
+        super().__init__(channels, eps, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, C, H, W)` to the same."""
@@ -31,8 +31,8 @@ class LayerNorm2d(nn.LayerNorm):
 class MapNorms(nn.ModuleList):
     """A layer norm for each map of a pyramid: the backbone ends without one."""
 
-    def __init__(self, widths: Sequence[int]) -> None:
-        super().__init__(LayerNorm2d(width) for width in widths)
+    def __init__(self, widths: Sequence[int], bias: bool = True) -> None:
+        super().__init__(LayerNorm2d(width, bias=bias) for width in widths)
 
     def forward(self, pyramid: Sequence[Tensor]) -> list[Tensor]:
         """Maps to maps of the same shapes."""

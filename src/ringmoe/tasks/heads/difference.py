@@ -23,7 +23,7 @@ class DifferenceHead(nn.Module):
 
     def __init__(self, widths: Sequence[int], outputs: int, channels: int) -> None:
         super().__init__()
-        self.norms = MapNorms(widths)
+        self.norms = MapNorms(widths, bias=False)  # differences have none
         self.pyramid = FeaturePyramid(widths, channels)
         self.classify = TwoConvolutions(channels, outputs)
 

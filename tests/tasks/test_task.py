@@ -1,0 +1,82 @@
+"""Tasks as files keep them."""
+
+import json
+
+import pytest
+from tests.tasks.pyramids import CLASSES
+
+from ringmoe.errors import ConfigError
+from ringmoe.tasks import (
+    TASKS,
+    Change,
+    Classification,
+    Height,
+    Segmentation,
+    task_from,
+    to_plain,
+)
+
+EXAMPLES = [
+    Classification(classes=CLASSES),
+    Classification(
+        classes=CLASSES, pooling="all", class_weights=(1.0, 2.0, 0.0), label_smoothing=0.1
+    ),
+    Segmentation(classes=CLASSES, channels=64, dice=0.5, class_weights=(1.0, 2.0, 3.0)),
+    Change(),
+    Change(classes=("same", "new"), method="difference", channels=12, tokens=2, layers=1),
+    Height(),
+    Height(method="regression", low=-2.0, high=30.0, bins=16, channels=24, floor=0.3),
+]
+
+
+@pytest.mark.parametrize("task", EXAMPLES, ids=str)
+def test_a_task_survives_a_json_file(task):
+    assert task_from(json.loads(json.dumps(to_plain(task)))) == task
+    assert hash(task) == hash(task_from(to_plain(task)))
+
+
+def test_every_task_is_found_by_its_name():
+    assert set(TASKS) == {"classification", "segmentation", "change", "height"}
+    assert {type(task) for task in EXAMPLES} == set(TASKS.values())
+    for name, task in TASKS.items():
+        assert task.name == name
+        assert task.label_kind in ("class", "mask", "height")
+        assert task.dates == (2 if name == "change" else 1)
+        assert task.higher_is_better == (name != "height")
+
+
+def test_options_left_out_take_their_defaults():
+    assert task_from({"task": "height", "high": 50.0}) == Height(high=50.0)
+
+
+@pytest.mark.parametrize("task", EXAMPLES, ids=str)
+def test_best_names_a_metric(task):
+    assert task.best in task.metrics()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({}, "expected one of change, classification, height, segmentation, got None"),
+        ({"task": "detektion"}, "got 'detektion'"),
+        ({"task": "height", "hight": 3}, "task height: unknown option hight; it has classes"),
+        ({"task": "segmentation"}, "task segmentation: classes must be two or more"),
+        ({"task": "classification", "classes": ["a", "a"]}, "classes must be all different"),
+        (
+            {"task": "segmentation", "classes": ["a", "b"], "class_weights": [1.0]},
+            "class_weights must be none or 2, not negative, got",
+        ),
+        ({"task": "segmentation", "classes": ["a", "b"], "dice": -1}, "dice must be not negative"),
+        ({"task": "classification", "classes": ["a", "b"], "pooling": "max"}, "last or all"),
+        ({"task": "change", "classes": ["a", "b", "c"]}, "two: unchanged, changed"),
+        ({"task": "change", "method": "bitt"}, "method must be bit or difference, got 'bitt'"),
+        ({"task": "change", "channels": 12}, "channels must be positive, and for bit a multiple"),
+        ({"task": "height", "high": -1.0}, "high must be more than low"),
+        ({"task": "height", "classes": ["a"]}, "heights have none"),
+        ({"task": "height", "floor": 0}, "floor must be positive"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_in_one_line(values, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        task_from(values)
+    assert "\n" not in str(caught.value)
