@@ -46,6 +46,7 @@ def test_every_parameter_and_every_map_that_is_read_gets_a_gradient(task):
     assert all(m.grad is not None and m.grad.any() for p in read for m in p)
 
 
+@pytest.mark.slow
 @every_task
 def test_a_head_learns_one_batch(task):
     """30 steps of Adam on two images whose labels follow from the maps take a third of the loss."""

@@ -14,13 +14,12 @@ from ringmoe.tasks.objective import Finetuning
 from ringmoe.tasks.runs import Part, best_validation, evaluate_run, run_settings
 from ringmoe.tasks.saving import load_task, read_task, save_task
 from ringmoe.tasks.segmentation import Segmentation
-from ringmoe.tasks.task import IGNORED, TASKS, Task, task_from, to_plain
+from ringmoe.tasks.task import TASKS, Task, task_from, to_plain
 
 TaskName = Literal["classification", "segmentation", "change", "height"]
 """Names of the tasks, as `TASKS` has them."""
 
 __all__ = [
-    "IGNORED",
     "TASKS",
     "Change",
     "Classification",

@@ -4,24 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from torch import nn
-from torchmetrics import Metric, MetricCollection
-from torchmetrics.classification import (
-    BinaryAccuracy,
-    BinaryConfusionMatrix,
-    BinaryF1Score,
-    BinaryJaccardIndex,
-    BinaryPrecision,
-    BinaryRecall,
-)
 
 from ringmoe.tasks.heads.bit import BITHead
 from ringmoe.tasks.heads.difference import DifferenceHead
-from ringmoe.tasks.scores import ClassMetrics
 from ringmoe.tasks.segmentation import PixelClasses
-from ringmoe.tasks.task import IGNORED, expect, register
+from ringmoe.tasks.task import expect, register
+
+if TYPE_CHECKING:
+    from torchmetrics import MetricCollection
 
 HEADS = 8  # of the attention
 
@@ -66,17 +59,6 @@ class Change(PixelClasses):
 
     def metrics(self) -> MetricCollection:
         """Of the changed class: F1, IoU, precision and recall; overall accuracy, the confusion."""
+        from ringmoe.tasks.class_metrics import change_metrics
 
-        def of(kind: type[Metric]) -> Any:
-            return kind(ignore_index=IGNORED, validate_args=False)
-
-        return ClassMetrics(
-            {
-                "f1": of(BinaryF1Score),
-                "iou": of(BinaryJaccardIndex),
-                "precision": of(BinaryPrecision),
-                "recall": of(BinaryRecall),
-                "overall_accuracy": of(BinaryAccuracy),
-                "confusion_matrix": of(BinaryConfusionMatrix),
-            }
-        )
+        return change_metrics()

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torchmetrics import MetricCollection
 
 from ringmoe.tasks.heads.bins import BinsHead
 from ringmoe.tasks.heads.blocks import in_full
 from ringmoe.tasks.heads.regression import RegressionHead
-from ringmoe.tasks.height_metrics import height_metrics
 from ringmoe.tasks.task import Task, expect, register, share
 from ringmoe.training import Terms
+
+if TYPE_CHECKING:
+    from torchmetrics import MetricCollection
 
 HEADS = 8  # of the attention
 
@@ -40,7 +41,7 @@ class Height(Task):
     """
 
     name: ClassVar[str] = "height"
-    label_kind: ClassVar[str] = "height"
+    label_kind = "height"
     best: ClassVar[str] = "rmse"
     higher_is_better: ClassVar[bool] = False
 
@@ -88,6 +89,8 @@ class Height(Task):
 
     def metrics(self) -> MetricCollection:
         """RMSE, MAE, Rel, RMSE-log, delta1 to delta3."""
+        from ringmoe.tasks.height_metrics import height_metrics
+
         return height_metrics(self.floor)
 
     def decode(self, output: Tensor) -> Tensor:

@@ -1,63 +1,15 @@
-"""Losses and metrics of class scores: cross-entropy and Dice as additive sums."""
+"""Losses of class scores: cross-entropy and Dice as additive sums."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchmetrics import Metric, MetricCollection
-from torchmetrics.classification import (
-    MulticlassAccuracy,
-    MulticlassConfusionMatrix,
-    MulticlassF1Score,
-    MulticlassJaccardIndex,
-)
 
+from ringmoe.datasets import IGNORED
 from ringmoe.tasks.heads.blocks import in_full
-from ringmoe.tasks.task import IGNORED
-
-
-class ClassMetrics(MetricCollection):
-    """Metrics of classes: an update decides once for all of them.
-
-    Args:
-        metrics: By name; they take class indices.
-    """
-
-    def __init__(self, metrics: dict[str, Metric | MetricCollection]) -> None:
-        super().__init__(metrics)
-
-    def update(self, output: Tensor, labels: Tensor) -> None:  # type: ignore[override]
-        """Add a batch.
-
-        Args:
-            output: Scores `(B, K)` or `(B, K, H, W)`.
-            labels: `(B,)` or `(B, H, W)` class indices; pixels at `IGNORED` do not count.
-        """
-        super().update(output.argmax(dim=1), labels)
-
-
-def class_metrics(classes: int) -> dict[str, Metric | MetricCollection]:
-    """Those of the names, torchmetrics' own.
-
-    "Mean" leaves out classes that neither truth nor prediction has; a class that is predicted but
-    never true counts with 0.
-    """
-
-    def of(kind: type[Metric], **options: Any) -> Metric:
-        # Labels were checked where they were read: a look at the values makes a GPU wait.
-        return kind(num_classes=classes, ignore_index=IGNORED, validate_args=False, **options)
-
-    return {
-        "overall_accuracy": of(MulticlassAccuracy, average="micro"),
-        "mean_accuracy": of(MulticlassAccuracy, average="macro"),
-        "mf1": of(MulticlassF1Score, average="macro"),
-        "miou": of(MulticlassJaccardIndex, average="macro"),
-        "confusion_matrix": of(MulticlassConfusionMatrix),
-    }
 
 
 def cross_entropy_sum(

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor, nn
-from torchmetrics import MetricCollection
 
 from ringmoe.tasks.heads.upernet import UPerNet
 from ringmoe.tasks.scores import (
-    ClassMetrics,
-    class_metrics,
     cross_entropy_count,
     cross_entropy_sum,
     dice_count,
@@ -20,6 +17,9 @@ from ringmoe.tasks.scores import (
 )
 from ringmoe.tasks.task import Task, check_classes, expect, register, share
 from ringmoe.training import Terms
+
+if TYPE_CHECKING:
+    from torchmetrics import MetricCollection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class PixelClasses(Task):
         dice: Weight of the Dice loss beside the cross-entropy.
     """
 
-    label_kind: ClassVar[str] = "mask"
+    label_kind = "mask"
 
     class_weights: tuple[float, ...] = ()
     label_smoothing: float = 0.0
@@ -100,4 +100,7 @@ class Segmentation(PixelClasses):
 
     def metrics(self) -> MetricCollection:
         """Mean IoU, mean F1, overall and mean accuracy, the confusion matrix."""
-        return ClassMetrics(class_metrics(len(self.classes)))
+        from ringmoe.tasks.class_metrics import class_metrics
+
+        names = ("miou", "mf1", "overall_accuracy", "mean_accuracy")
+        return class_metrics(len(self.classes), *names)

@@ -5,23 +5,22 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torchmetrics import MetricCollection
 
 from ringmoe.errors import ConfigError
 from ringmoe.training import Terms
+
+if TYPE_CHECKING:  # torchmetrics takes longer to import than torch: only `metrics` needs it
+    from torchmetrics import MetricCollection
 
 Pyramid = Sequence[Tensor]
 """Maps `(B, C_i, H / s_i, W / s_i)` at strides 4, 8, 16, 32."""
 
 TASKS: dict[str, type[Task]] = {}
 """Every task by its name."""
-
-IGNORED = -1
-"""Index of pixels without a label (that of `ringmoe.datasets`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +44,7 @@ class Task(ABC):
     """
 
     name: ClassVar[str]
-    label_kind: ClassVar[str]
+    label_kind: ClassVar[Literal["class", "mask", "height"]]
     dates: ClassVar[int] = 1
     best: ClassVar[str]
     higher_is_better: ClassVar[bool] = True
@@ -80,7 +79,7 @@ class Task(ABC):
 
         Args:
             output: What the head gave.
-            labels: `(B,)` int64 class indices, `(B, H, W)` int64 class indices with `IGNORED`
+            labels: `(B,)` int64 class indices, `(B, H, W)` int64 class indices with -1
                 where there is no label, or `(B, H, W)` floating metres with NaN where unknown.
         """
 
