@@ -74,7 +74,7 @@ def test_attention_is_torchs(own):
 
 
 def test_bit_has_the_papers_sizes_by_default():
-    """4 tokens a date, 8 decoder layers of 8 heads (Chen et al. 2021, section IV-B)."""
+    """4 tokens a date, 8 decoder layers of 8 heads (Chen et al. 2021)."""
     head = BITHead(WIDTHS, 2, 32)
     assert head.embedding.shape == (4, 32)
     assert len(head.decoder) == 8 and head.decoder[0].heads == 8

@@ -1,6 +1,8 @@
 """Tasks as files keep them."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 from tests.tasks.pyramids import CLASSES
@@ -80,3 +82,13 @@ def test_what_cannot_be_meant_is_refused_in_one_line(values, message):
     with pytest.raises(ConfigError, match=message) as caught:
         task_from(values)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_the_pages_example_runs():
+    """Scores of two images of 96 pixels, a finite loss, metrics of two classes."""
+    page = (Path(__file__).parents[2] / "docs" / "tasks.md").read_text()
+    scope = {}
+    exec(re.search(r"<!-- heads -->\n```python\n(.*?)```", page, re.S)[1], scope)
+    assert scope["scores"].shape == (2, 2, 96, 96)
+    assert scope["loss"].isfinite() and 0 < scope["metrics"].compute()["miou"] < 1

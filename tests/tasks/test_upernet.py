@@ -48,8 +48,8 @@ def ours_and_theirs() -> tuple[UPerNet, TheirDecoder, SegmentationHead]:
 def test_upernet_is_segmentation_models_pytorchs(training):
     """The same scores at stride 4, gradients and running statistics, of two images.
 
-    Their last resizing sets corners on corners, which moves pixels by up to half a stride; ours
-    keeps their places, so the comparison resizes for both.
+    Their last resizing sets corners on corners, which moves pixels by up to 1.5; ours keeps their
+    places, so the comparison resizes for both.
     """
     ours, theirs, head = ours_and_theirs()
     for module in (ours, theirs, head):
