@@ -22,6 +22,7 @@ from ringmoe.datasets.published import Benchmark, aid, land_use, mstar, polsf
 from ringmoe.datasets.split_file import read_split, write_split
 from ringmoe.datasets.splits import check_training, split_data
 from ringmoe.datasets.tiles import IGNORED, LabelledTiles, cut_blocks
+from ringmoe.datasets.torchgeo import TorchGeoData, from_torchgeo
 
 if TYPE_CHECKING:
     from ringmoe.datasets.loader import LabelledBatch, LabelledLoader
@@ -40,11 +41,13 @@ __all__ = [
     "LabelledLoader",
     "LabelledTiles",
     "Source",
+    "TorchGeoData",
     "aid",
     "check_training",
     "class_folders",
     "cut_blocks",
     "fingerprint",
+    "from_torchgeo",
     "land_use",
     "list_file",
     "mstar",

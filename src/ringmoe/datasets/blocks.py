@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 from ringmoe.sampling import mix, permutation, uniform
 from ringmoe.scenes import Window
 
-CANDIDATES = 64
+CANDIDATES = 128  # ways that are drawn
 
 
 def split_into_blocks(
@@ -26,8 +26,9 @@ def split_into_blocks(
 
     Each of some drawn ways cuts every scene into strips or blocks and deals these out to the parts
     by their shares; windows nearer than `apart` to one of a smaller part are left out, of the
-    largest part first. Kept is the way in which the class that comes off worst in some part comes
-    off best: one number that rewards few windows left out and every class in every part.
+    largest part first. Kept is the way with the largest geometric mean, over parts and classes, of
+    the pixels got over those due (at most 1): one number that rewards few windows left out and
+    every class in every part.
 
     Args:
         windows: Where each example lies in its scene.
@@ -108,15 +109,17 @@ def _leave_out(parts: np.ndarray, near: np.ndarray, count: int) -> None:
 def _score(
     parts: np.ndarray, histograms: np.ndarray, shares: Sequence[float]
 ) -> tuple[float, float]:
-    """The least, over parts and classes, of the pixels in a part over those due by its share.
+    """How near each part comes to its share of each class, 0 to 1.
 
     Then the same of windows, which decides where some part lacks a class whatever is drawn.
     """
     windows = np.ones((len(parts), 1))
-    return _least(parts, histograms, shares), _least(parts, windows, shares)
+    return _nearness(parts, histograms, shares), _nearness(parts, windows, shares)
 
 
-def _least(parts: np.ndarray, amounts: np.ndarray, shares: Sequence[float]) -> float:
+def _nearness(parts: np.ndarray, amounts: np.ndarray, shares: Sequence[float]) -> float:
     total = amounts.sum(0)
     got = np.stack([amounts[parts == part].sum(0) for part in range(len(shares))])
-    return float((got[:, total > 0] / np.outer(shares, total[total > 0])).min(initial=1.0))
+    ratios = got[:, total > 0] / np.outer(shares, total[total > 0])
+    with np.errstate(divide="ignore"):
+        return float(np.exp(np.log(np.minimum(ratios, 1)).mean())) if ratios.size else 1.0

@@ -36,11 +36,11 @@ class LabelledBatch:
     def __len__(self) -> int:
         return len(self.names)
 
-    def to(self, device: torch.device | str) -> LabelledBatch:
-        """The same batch on a device."""
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> LabelledBatch:
+        """The same batch on a device, its images in a floating dtype."""
         return replace(
             self,
-            observations={name: seen.to(device) for name, seen in self.observations.items()},
+            observations={name: seen.to(device, dtype) for name, seen in self.observations.items()},
             labels=self.labels.to(device, non_blocking=True),
         )
 
