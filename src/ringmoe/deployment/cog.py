@@ -23,7 +23,7 @@ from ringmoe.scenes import Scene
 Colour = tuple[int, int, int]
 
 _TYPES = {"uint8": "Byte", "uint16": "UInt16", "float32": "Float32"}
-_SETTINGS = {"GDAL_CACHEMAX": 64 * 2**20, "GDAL_VRT_ENABLE_RAWRASTERBAND": True}
+_SETTINGS = {"GDAL_CACHEMAX": 32 * 2**20, "GDAL_VRT_ENABLE_RAWRASTERBAND": True}
 _BLOCK = 512
 _SIDECARS = (".aux.xml", ".ovr", ".msk")
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import shapely
 from rasterio.crs import CRS
 from rasterio.warp import transform as reproject
-from shapely.geometry import MultiPolygon, Polygon, box, mapping
+from shapely.geometry import MultiPolygon, Polygon, box
 from shapely.geometry.polygon import orient
 
 _DECIMALS = 9  # of degrees: a tenth of a millimetre
@@ -41,20 +41,15 @@ class GeoJSON:
 
     def add(self, features: list[dict[str, Any]], geometries: np.ndarray) -> None:
         """Write features: their properties, and their polygons."""
-        for properties, geometry in zip(
-            features, shapely.transform(geometries, self._to_degrees), strict=True
-        ):
-            feature = {
-                "type": "Feature",
-                "properties": properties,
-                "geometry": mapping(_oriented(_cut(geometry))),
-            }
-            self._file.write(self._before + json.dumps(feature))
+        shapes = [_oriented(_cut(g)) for g in shapely.transform(geometries, self._to_degrees)]
+        for properties, geometry in zip(features, shapely.to_geojson(shapes), strict=True):
+            about = f'"type": "Feature", "properties": {json.dumps(properties)}'
+            self._file.write(f'{self._before}{{{about}, "geometry": {geometry}}}')
             self._before = ",\n"
 
     def _to_degrees(self, points: np.ndarray) -> np.ndarray:
-        x, y = reproject(self._crs, "EPSG:4326", points[:, 0], points[:, 1])
-        return np.round(np.stack([x, y], axis=1), _DECIMALS)
+        x, y = np.array(reproject(self._crs, "EPSG:4326", points[:, 0], points[:, 1]))
+        return np.round(np.stack([np.where(x > 180, x - 360, x), y], axis=1), _DECIMALS)
 
 
 class GeoParquet:
@@ -72,35 +67,30 @@ class GeoParquet:
             "area_m2": pa.float64(),
             "geometry": pa.binary(),
         }
-        self._crs, self._kinds, self._bounds = crs, set[str](), list[np.ndarray]()
-        self._writer = pq.ParquetWriter(path, pa.schema(list(columns.items())))
+        geometry = {
+            "encoding": "WKB",
+            "geometry_types": ["MultiPolygon", "Polygon"],
+            "crs": crs.to_dict(projjson=True),
+            "orientation": "counterclockwise",
+        }
+        about = {
+            "version": "1.1.0",
+            "primary_column": "geometry",
+            "columns": {"geometry": geometry},
+        }
+        schema = pa.schema(list(columns.items()), {"geo": json.dumps(about)})
+        self._writer = pq.ParquetWriter(path, schema)
 
     def __enter__(self) -> GeoParquet:
         return self
 
     def __exit__(self, *_: object) -> None:
-        column: dict[str, Any] = {
-            "encoding": "WKB",
-            "geometry_types": sorted(self._kinds),
-            "crs": self._crs.to_dict(projjson=True),
-            "orientation": "counterclockwise",
-        }
-        if self._bounds:
-            low, high = np.split(np.array(self._bounds), 2, axis=1)
-            column["bbox"] = [*low.min(0).tolist(), *high.max(0).tolist()]
-        about = {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}}
-        self._writer.add_key_value_metadata({"geo": json.dumps(about)})
         self._writer.close()
 
     def add(self, features: list[dict[str, Any]], geometries: np.ndarray) -> None:
         """Write features: their properties, and their polygons."""
-        oriented = [_oriented(geometry) for geometry in geometries]
-        rows = [
-            properties | {"geometry": wkb}
-            for properties, wkb in zip(features, shapely.to_wkb(oriented), strict=True)
-        ]
-        self._kinds.update(geometry.geom_type for geometry in oriented)
-        self._bounds.append(shapely.total_bounds(oriented))
+        shapes = shapely.to_wkb([_oriented(geometry) for geometry in geometries])
+        rows = [p | {"geometry": shape} for p, shape in zip(features, shapes, strict=True)]
         self._writer.write_table(pa.Table.from_pylist(rows, self._writer.schema))
 
 

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from threading import Event
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -41,24 +42,31 @@ def ahead(items: Generator[T, None, None], depth: int) -> Iterator[Iterator[T]]:
 def behind(work: Callable[[T], None], depth: int) -> Iterator[Callable[[T], None]]:
     """A function that has one thread do the work, on one item after the other.
 
-    All is done when the context ends without an error.
+    When the context ends, all is done, also after an error of the caller's. After an error of the
+    work itself the items that follow are left: they may build on the one that failed.
 
     Args:
         work: What to do with an item.
         depth: How many may wait; then the caller does too. Errors come at a later call or the end.
     """
     waiting: deque[Future[None]] = deque()
+    failed = Event()
+
+    def attempt(item: T) -> None:
+        if failed.is_set():
+            return
+        try:
+            work(item)
+        except BaseException:
+            failed.set()
+            raise
 
     def put(item: T) -> None:
         while len(waiting) >= depth or (waiting and waiting[0].done()):
             waiting.popleft().result()
-        waiting.append(pool.submit(work, item))
+        waiting.append(pool.submit(attempt, item))
 
     with ThreadPoolExecutor(1, "write") as pool:
-        try:
-            yield put
-            while waiting:
-                waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+        yield put
+        while waiting:
+            waiting.popleft().result()

@@ -16,7 +16,7 @@ from ringmoe.scenes import Scene, Window
 from ringmoe.sensors import check_values, normalise
 
 _CACHE_ROWS = 640  # a row of 512 px blocks and what is left of the one before
-_LEAST_CACHE = 64 * 2**20
+_LEAST_CACHE = 16 * 2**20
 
 
 @dataclass(frozen=True, eq=False)
