@@ -36,9 +36,29 @@ class Settings:
     modalities: tuple[str, ...] = ("optical", "sar_complex")
 
 
-def train(settings: Settings, *, resume: bool = False) -> None:
+def train(config: Settings, *, resume: bool = False) -> None:
     """Train a model."""
-    received.update(settings=settings, resume=resume)
+    received.update(settings=config, resume=resume)
+
+
+@dataclass(kw_only=True)
+class Files:
+    """Where data lie.
+
+    Attributes:
+        path: A folder.
+        tile_size: Edge in pixels.
+        sensors: Image name to sensor.
+    """
+
+    path: Path
+    tile_size: int = 0
+    sensors: dict[str, str] = field(default_factory=dict)
+
+
+def adapt(task: str, *, config: Settings, data: Files) -> None:
+    """Adapt a model."""
+    received.update(task=task, config=config, data=data)
 
 
 def gather(
@@ -191,3 +211,27 @@ def test_a_configuration_that_is_not_yaml_is_told_with_its_line(tmp_path):
 def test_a_configuration_that_is_not_there(tmp_path):
     with pytest.raises(FileNotFoundError):
         call(train, ["--config", str(tmp_path / "none.yaml")])
+
+
+def test_a_dataclass_of_another_name_is_a_section(tmp_path):
+    file = tmp_path / "a.yaml"
+    file.write_text("archive: tiles\ndata:\n  path: images\n  tile_size: 64\n")
+    call(adapt, split(f"water --config {file} --data.tile_size 96 --data.sensors.optical rgb"))
+    assert received["config"] == Settings(Path("tiles"))
+    assert received["data"] == Files(path=Path("images"), tile_size=96, sensors={"optical": "rgb"})
+    assert received["task"] == "water"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("  pth: images\n", r"a.yaml: unknown key 'data.pth': did you mean 'data.path'\?"),
+        ("  path: i\n  tile_size: big\n", "a.yaml: data.tile_size: expected a whole number"),
+        ("  tile_size: 64\n", "missing --data.path"),
+    ],
+)
+def test_what_is_wrong_in_a_section_is_named(tmp_path, text, message):
+    file = tmp_path / "a.yaml"
+    file.write_text("archive: tiles\ndata:\n" + text)
+    with pytest.raises(ConfigError, match=message):
+        call(adapt, split(f"water --config {file}"))

@@ -26,6 +26,8 @@ VERBS: dict[str, str] = {
     "pretrain": "pre-train a model on an archive",
     "prune": "make a smaller checkpoint, for some modalities or with fewer experts",
     "distil": "train a pruned model towards the unpruned one, without labels",
+    "finetune": "adapt a model to a task with labelled images",
+    "evaluate": "score a task's model on labelled images",
     "upcycle": "turn a dense Swin V2 checkpoint into a RingMoE one",
 }
 

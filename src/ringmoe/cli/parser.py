@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from argparse import SUPPRESS, Action, ArgumentError, RawDescriptionHelpFormatter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -122,14 +122,27 @@ def _read_config(path: str, arguments: Mapping[str, Argument]) -> Config:
         raise ConfigError(f"{path}: not a YAML text file") from error
     if not isinstance(found, dict):
         raise ConfigError(f"{path}: expected `key: value` lines, found {type(found).__name__}")
+    sections = {name.partition(".")[0] for name in arguments if "." in name}
+    found = _flat(found, sections)
     for key, value in found.items():
-        argument = arguments.get(str(key).replace("-", "_"))
+        argument = arguments.get(key.replace("-", "_"))
         if argument is None:
-            advice = nearest(str(key), list(arguments)) or f": choose from {', '.join(arguments)}"
+            advice = nearest(key, list(arguments)) or f": choose from {', '.join(arguments)}"
             raise ConfigError(f"{path}: unknown key {key!r}{advice}")
         if argument.item_type and not isinstance(value, list | None):
             raise ConfigError(f"{path}: {key}: expected {argument.expected}, got {value!r}")
     return found
+
+
+def _flat(found: Config, sections: Iterable[str]) -> Config:
+    """A file's keys as the arguments are called: those of a section with its name before them."""
+    flat: dict[str, Any] = {}
+    for key, value in found.items():
+        if key in sections and isinstance(value, dict):
+            flat |= {f"{key}.{name}": item for name, item in value.items()}
+        else:
+            flat[str(key)] = value
+    return flat
 
 
 def _in_one_line(
@@ -137,8 +150,9 @@ def _in_one_line(
 ) -> str:
     """What jsonargparse found wrong, with the file or flag it came from and what is allowed."""
     message = " ".join(str(error).split())
-    if found := re.match(r'Parser key "(\w+).*alue: (.*)', message):
+    if found := re.match(r'Parser key "([\w.]+).*alue: (.*)', message):
         name, value = found.groups()
+        name = name if name in arguments else name.partition(".")[0]  # of a key in a dict
         if nested := re.match(r"NestedArg\(key='(.*)', val='(.*)'\)", value):
             value = f"{nested[1]}: {nested[2]}"
         if argument := arguments.get(name):

@@ -8,7 +8,8 @@ the docstring's first paragraphs are the help of the verb and its "Args" that of
 - parameters before the `*` are positional, those after it are flags;
 - a list, Sequence or `tuple[X, ...]` takes several values: `--bands red green blue`;
 - a bool is a switch: `--resume`, `--no-resume`; a dict takes `--targets.optical pixels`;
-- a dataclass parameter gives one flag for each field, its help from the class's "Attributes";
+- a dataclass parameter gives one flag for each field, its help from the class's "Attributes"; one
+  that is not called `config` is a section of its own: `--data.path`, in a file `data: {path: ...}`;
 - `--config FILE.yaml` sets any of them by their Python names; flags after it win.
 
 Annotations are looked up when the command runs: import their types outside `if TYPE_CHECKING`.
@@ -58,8 +59,11 @@ class Argument:
 
     @property
     def flag(self) -> str:
-        """How people give it: `--tile-size`, or the bare name if it is positional."""
-        return self.name if self.positional else "--" + self.name.replace("_", "-")
+        """How people give it: `--tile-size`, `--data.tile_size`, or the bare name if by place."""
+        if self.positional:
+            return self.name
+        name, dot, key = self.name.partition(".")
+        return "--" + name.replace("_", "-") + dot + key
 
     @property
     def metavar(self) -> str:
@@ -69,7 +73,7 @@ class Argument:
             return "{" + ",".join(map(str, get_args(kind))) + "}"
         if self.positional:
             return self.name.upper().removesuffix("S" if self.item_type else "")
-        return {int: "N", float: "X", Path: "PATH"}.get(kind, self.name.upper())
+        return {int: "N", float: "X", Path: "PATH"}.get(kind, self.name.split(".")[-1].upper())
 
     @property
     def expected(self) -> str:
@@ -99,7 +103,7 @@ class Signature:
         for name, parameter in inspect.signature(function).parameters.items():
             kind = hints[name]
             if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-                groups[name], nested[name] = _fields(kind), kind
+                groups[name], nested[name] = _fields(kind, _section(name)), kind
             else:
                 positional = parameter.kind is not parameter.KEYWORD_ONLY
                 help = helps.get(name, "")
@@ -116,16 +120,25 @@ class Signature:
         keywords: dict[str, Any] = {}
         for name, group in self.groups.items():
             given = {a.name: a.convert(values[a.name]) for a in group}
-            keywords[name] = (
-                self.dataclasses[name](**given) if name in self.dataclasses else given[name]
-            )
+            if name in self.dataclasses:
+                own = {key.removeprefix(_section(name)): value for key, value in given.items()}
+                keywords[name] = self.dataclasses[name](**own)
+            else:
+                keywords[name] = given[name]
         self.function(**keywords)
 
 
-def _fields(kind: type) -> tuple[Argument, ...]:
+def _section(parameter: str) -> str:
+    """What stands before the names of a dataclass parameter's fields."""
+    return "" if parameter == "config" else f"{parameter}."
+
+
+def _fields(kind: type, section: str) -> tuple[Argument, ...]:
     hints, helps = get_type_hints(kind), _helps(kind)
     return tuple(
-        Argument(field.name, hints[field.name], _default(field), helps.get(field.name, ""))
+        Argument(
+            section + field.name, hints[field.name], _default(field), helps.get(field.name, "")
+        )
         for field in dataclasses.fields(kind)
         if field.init
     )

@@ -15,6 +15,7 @@ from ringmoe.models.shards import INDEX, WEIGHTS
 from ringmoe.sensors import modality_named
 
 CONFIG, CARD = "config.json", "model-card.md"
+TASK, TASK_WEIGHTS = "task.json", "task.safetensors"  # of a model that was adapted to a task
 HUB_CARD = "README.md"  # what the hub shows of a repository
 NEEDED = (CONFIG, WEIGHTS, INDEX, "model-*-of-*.safetensors")  # to load it
 FORMAT = 1
@@ -79,7 +80,7 @@ def _channels(config: ModelConfig) -> dict[str, Any]:
 def refuse_to_overwrite(folder: Path) -> None:
     """Raise WriteError if the folder holds what is no part of a checkpoint."""
     found = sorted(file.name for file in folder.iterdir()) if folder.is_dir() else []
-    ours = (*NEEDED, CARD, HUB_CARD)
+    ours = (*NEEDED, CARD, HUB_CARD, TASK, TASK_WEIGHTS)
     strays = [name for name in found if not any(fnmatchcase(name, known) for known in ours)]
     if strays or (folder.exists() and not folder.is_dir()):
         raise WriteError(

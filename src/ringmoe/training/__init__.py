@@ -1,7 +1,7 @@
 """One engine for pre-training and fine-tuning: it knows an objective, and no task."""
 
 from ringmoe.training.balance import balance_loss, stack_loads, total_balance
-from ringmoe.training.checkpoint import load_checkpoint, load_weights
+from ringmoe.training.checkpoint import load_checkpoint, load_weights, save_checkpoint
 from ringmoe.training.config import TrainingConfig, require, to_plain
 from ringmoe.training.distributed import Ranks, join_ranks
 from ringmoe.training.engine import DataSource, StepResult, Trainer, fit
@@ -29,6 +29,7 @@ __all__ = [
     "load_weights",
     "read_metrics",
     "require",
+    "save_checkpoint",
     "stack_loads",
     "to_plain",
     "total_balance",

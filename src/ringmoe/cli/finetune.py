@@ -1,0 +1,33 @@
+"""`ringmoe finetune`."""
+
+from __future__ import annotations
+
+import sys
+
+from ringmoe.cli._figures import print_figures
+from ringmoe.datasets import DataConfig
+from ringmoe.tasks import FinetuneConfig, TaskName, best_validation
+from ringmoe.tasks import finetune as run_finetuning
+
+
+def finetune(
+    task: TaskName, *, config: FinetuneConfig, data: DataConfig, resume: bool = False
+) -> None:
+    """Adapt a model to a task with labelled images.
+
+    A backbone gets the task's head, and both learn from a folder of images and labels, or from a
+    CSV that lists them. With `--config`, settings of the labelled images stand in a section
+    `data:`. The run's folder then holds the task's model, the split, and what it scored on the
+    validation part while it learned; `ringmoe evaluate` scores it on the test part.
+
+    Args:
+        task: What for.
+        config: All settings of the run.
+        data: Of the labelled images.
+        resume: Go on with the run in the `out` folder from its newest checkpoint.
+    """
+    result = run_finetuning(task, config, data, resume=resume, progress=sys.stderr.isatty())
+    best = best_validation(result.run_dir)
+    if best is not None:
+        print_figures(f"validation, step {best.pop('step')}", best)
+    print(f"model: {result.model_dir}")

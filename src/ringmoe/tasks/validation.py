@@ -1,0 +1,118 @@
+"""Looking at the validation part during training: the best weights, and when to end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ringmoe.datasets import LabelledLoader
+from ringmoe.files import replacing
+from ringmoe.tasks.evaluate import Figures, evaluate
+from ringmoe.tasks.objective import Finetuning
+from ringmoe.tasks.task import Task
+from ringmoe.training import RunFolder, Trainer, load_checkpoint, read_metrics, save_checkpoint
+
+FILE = "validation.jsonl"  # in the run folder: a line an evaluation
+
+
+def best_of(lines: Sequence[Figures], task: Task | type[Task]) -> Figures | None:
+    """The line of the best value of the task's `best` metric; of equals the first."""
+    sign = 1 if task.higher_is_better else -1
+    known = [line for line in lines if line.get(task.best) is not None]
+    return max(known, key=lambda line: sign * line[task.best], default=None)
+
+
+class Validation:
+    """Evaluates every so many steps, keeps the best weights, and tells when to end.
+
+    What it knows is in the run folder: `validation.jsonl` and `best/`. A resumed run that comes to
+    the same values ends with the same weights as one that was never killed.
+
+    Args:
+        trainer: Of a `Finetuning`; its moving average is what is evaluated, if one is kept.
+        loader: Of the validation part; None where there is none: the last weights are the best.
+        run: Where lines and weights go.
+        every: Steps between evaluations.
+        patience: Evaluations without a better value before the end; 0 for never.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        loader: LabelledLoader | None,
+        run: RunFolder,
+        *,
+        every: int,
+        patience: int,
+    ) -> None:
+        assert isinstance(trainer.objective, Finetuning)
+        self.trainer, self.model = trainer, trainer.objective.model
+        self.loader, self.every, self.patience = loader, every, patience
+        self.path, self.best_path = run.path / FILE, run.path / "best"
+        self.lines: list[Figures] = []
+        if self.path.exists():
+            known = [
+                line for line in read_metrics(self.path) if line["step"] <= trainer.steps_taken
+            ]
+            self.lines = list(known)
+
+    def __call__(self, step: int) -> bool:
+        """After a step: whether training shall end. Every rank must call."""
+        is_last = step == self.trainer.config.steps
+        if self.loader is None or (step % self.every and not is_last):
+            return False
+        ranks = self.trainer.ranks
+        ends = torch.zeros(1, device=ranks.device)
+        if ranks.is_main:
+            ends += self._look(step)
+        ranks.sum_(ends)
+        return bool(ends)
+
+    @property
+    def best(self) -> Figures | None:
+        """The best line so far."""
+        return best_of(self.lines, self.model.task)
+
+    @property
+    def ended(self) -> bool:
+        """Whether patience has run out."""
+        best = self.best
+        last_better = self.lines.index(best) if best is not None else -1
+        return bool(self.patience) and len(self.lines) - 1 - last_better >= self.patience
+
+    def finish(self) -> Figures | None:
+        """Give the model the best weights; returns what they score."""
+        best = self.best
+        if best is not None:
+            path = self.best_path / f"step-{best['step']:06d}"
+            _, groups = load_checkpoint(path, device=self.trainer.ranks.device)
+            self.trainer.objective.load_state_dict(groups["weights"], strict=False)
+        elif self.trainer.average is not None:
+            self.trainer.average.swap()
+        return best
+
+    def _look(self, step: int) -> bool:
+        assert self.loader is not None
+        with self.trainer.averaged_weights():
+            figures = {"step": step, **evaluate(self.model, self.loader.epoch())}
+            self.lines.append(figures)
+            best = self.best
+            if best is figures:
+                save_checkpoint(self.best_path, step, {"weights": self._learning()}, keep=1)
+        _write_lines(self.path, self.lines)
+        return self.ended
+
+    def _learning(self) -> dict[str, Tensor]:
+        """What training changes: a frozen backbone need not be kept again and again."""
+        fixed = {n for n, p in self.trainer.objective.named_parameters() if not p.requires_grad}
+        state = self.trainer.objective.state_dict()
+        return {name: tensor for name, tensor in state.items() if name not in fixed}
+
+
+def _write_lines(path: Path, lines: list[Figures]) -> None:
+    with replacing(path) as partial:
+        partial.write_text("".join(json.dumps(line) + "\n" for line in lines))
