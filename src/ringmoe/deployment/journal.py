@@ -33,13 +33,19 @@ class Planes:
         path: The file; made if it is not there, of the size of the whole.
         shape: Planes, rows, columns.
         dtype: Of the values.
+
+    Raises:
+        WriteError: The disk is full and the like.
     """
 
     def __init__(self, path: Path, shape: tuple[int, int, int], dtype: np.dtype | str) -> None:
         self.path, self.shape, self.dtype = path, shape, np.dtype(dtype)
         self._row_bytes = shape[2] * self.dtype.itemsize
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        os.ftruncate(self._file, shape[0] * shape[1] * self._row_bytes)
+        try:
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            os.ftruncate(self._file, shape[0] * shape[1] * self._row_bytes)
+        except OSError as error:
+            raise self._failure(error) from error
 
     def write(self, row: int, values: np.ndarray) -> None:
         """Write `(planes, rows, columns)` from a row on.
@@ -55,10 +61,7 @@ class Planes:
                     written = os.pwrite(self._file, data, place)
                     data, place = data[written:], place + written
         except OSError as error:
-            raise WriteError(
-                f"cannot write {self.path}: {error.strerror}; free some space and run the same "
-                "command again: it goes on where it stopped"
-            ) from error
+            raise self._failure(error) from error
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Rows `start` to `stop` of all planes."""
@@ -81,6 +84,12 @@ class Planes:
     def close(self) -> None:
         """Let go of the file."""
         os.close(self._file)
+
+    def _failure(self, error: OSError) -> WriteError:
+        return WriteError(
+            f"cannot write {self.path}: {error.strerror}; free some space and run the same command "
+            "again: it goes on where it stopped"
+        )
 
     def _place(self, plane: int, row: int) -> int:
         return (plane * self.shape[1] + row) * self._row_bytes
