@@ -175,7 +175,6 @@ def test_potsdam(tmp_path):
     four = np.concatenate([rgb(1), rgb(2)[:1]])
     name = "top_potsdam_2_10"
     save_tif(tmp_path / "4_Ortho_RGBIR" / f"{name}_RGBIR.tif", four)
-    save_tif(tmp_path / "5_Labels_all" / f"{name}_label.tif", colours[codes].transpose(2, 0, 1))
     save_tif(tmp_path / f"{name}_label.tif", colours[codes].transpose(2, 0, 1))
     samples = datasets.Potsdam2D(tmp_path, split="train")
     data = from_torchgeo(samples, "rgb-dn8", bands=["red", "green", "blue", "-"])

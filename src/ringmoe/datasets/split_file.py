@@ -18,7 +18,7 @@ from ringmoe.files import replacing
 Split = dict[str, np.ndarray]
 
 
-def write_split(path: Path, data: LabelledData, split: Mapping[str, np.ndarray]) -> None:
+def write_split(path: str | Path, data: LabelledData, split: Mapping[str, np.ndarray]) -> None:
     """Write a split as a CSV file of name and part, one line an example.
 
     Raises:
@@ -29,17 +29,18 @@ def write_split(path: Path, data: LabelledData, split: Mapping[str, np.ndarray])
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("name", "part"))
     writer.writerows((name, part_of.get(index, "")) for index, name in enumerate(data.names))
-    with replacing(path) as partial:
+    with replacing(Path(path)) as partial:
         partial.write_text(text.getvalue(), encoding="utf-8")
 
 
-def read_split(path: Path, data: LabelledData) -> Split:
+def read_split(path: str | Path, data: LabelledData) -> Split:
     """Read what `write_split` wrote. Examples that it does not name are in no part.
 
     Raises:
         DatasetError: There is no such file, it lacks a column, or it names a part or an example
             that there is not, or one twice.
     """
+    path = Path(path)
     if not path.is_file():
         raise DatasetError(f"{path}: there is no such split; check data.split")
     index_of = {name: index for index, name in enumerate(data.names)}
