@@ -125,7 +125,7 @@ def test_files_that_lack_their_partner(tmp_path):
     [
         (["pictures", "masks"], "mask", "a folder images/ with the image files"),
         (["images", "truth"], "mask", "a folder masks/ with the mask files"),
-        (["images", "truth"], "height", "a folder masks/ with the height files"),
+        (["images", "truth"], "height", "a folder heights/ with the height files"),
         ([], "class", "one folder of images per class"),
     ],
 )

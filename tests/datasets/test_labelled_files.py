@@ -218,6 +218,14 @@ def test_heights_of_a_part_of_the_image_are_unknown_elsewhere(tmp_path):
     assert np.isnan(label[:, 17:]).all()
 
 
+def test_masks_and_heights_may_lie_side_by_side(tmp_path):
+    """In a folder that is itself called `labels`, too: the kind says which is meant."""
+    root = write_pairs(tmp_path / "labels", {"a": 1})
+    save_tif(root / "heights" / "a.tif", np.full((32, 32), 7, np.float32))
+    np.testing.assert_array_equal(open_data(config(root, classes=LAND), "mask")[0].label, stripes())
+    assert (open_data(config(root), "height")[0].label == 7).all()
+
+
 def test_npy_labels(tmp_path):
     save_png(tmp_path / "a.png", rgb(1))
     np.save(tmp_path / "mask.npy", np.stack([stripes(), 1 - stripes()]))

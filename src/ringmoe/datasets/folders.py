@@ -13,7 +13,10 @@ from ringmoe.errors import DatasetError
 
 # What data sets call their folders; the first is what messages and the documentation say.
 IMAGE_FOLDERS = ("images", "image", "img_dir", "images_png")
-LABEL_FOLDERS = ("masks", "mask", "labels", "label", "ann_dir", "masks_png", "heights", "height")
+LABEL_FOLDERS = {
+    "mask": ("masks", "mask", "labels", "label", "ann_dir", "masks_png"),
+    "height": ("heights", "height", "labels", "label"),
+}
 DATE_FOLDERS = {"before": ("A", "before"), "after": ("B", "after")}
 SUFFIXES = IMAGE_SUFFIXES | {".npy"}
 
@@ -71,10 +74,10 @@ def _part(folder: Path) -> str:
 def _pairs(root: Path, kind: LabelKind, image_names: tuple[str, ...]) -> list[Row]:
     roles = _image_roles(root, image_names)
     images = {name: _files(root, folders) for name, folders in roles.items()}
-    labels = _files(root, LABEL_FOLDERS)
+    labels = _files(root, LABEL_FOLDERS[kind])
     for what, folders, found in (
         *((name, roles[name], images[name]) for name in roles),
-        (kind, LABEL_FOLDERS, labels),
+        (kind, LABEL_FOLDERS[kind], labels),
     ):
         if not found:
             raise DatasetError(
@@ -112,11 +115,9 @@ def _files(root: Path, names: Sequence[str]) -> dict[tuple[str, str], Path]:
     for name in names:
         places[root / name] = ""
         places |= {folder / name: part for folder, part in parts.items()}
-        places |= {folder: _part(folder) for folder in sorted((root / name).glob("*"))}
+        places |= {f: _part(f) for f in sorted((root / name).glob("*")) if _part(f)}
     found: dict[tuple[str, str], Path] = {}
     for place, part in places.items():
-        if place.parent.name in names and not part:
-            continue  # a folder in a role's folder that is no part
         for path in sorted(place.glob("[!.]*")):
             if path.suffix.lower() not in SUFFIXES:
                 continue
