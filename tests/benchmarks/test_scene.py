@@ -1,0 +1,44 @@
+"""The benchmark of mapping: its figures are what they say, at a tiny size."""
+
+import argparse
+import time
+
+import pytest
+
+from benchmarks import scene as benchmark
+
+
+@pytest.fixture
+def small(tmp_path):
+    return benchmark.make_scene(tmp_path / "scene.tif", 150)
+
+
+def test_the_emulated_device_takes_its_time(small):
+    """16 tiles at 200 a second: 80 ms, so the rate is at most 200, and near it."""
+    model = benchmark.EmulatedDevice(64)
+    start = time.perf_counter()
+    rate = benchmark.own_rate(model, small, 64, 16)
+    assert time.perf_counter() - start >= 0.08
+    assert 100 < rate <= 200
+
+
+def test_shares_are_of_the_own_rate(small, tmp_path, monkeypatch):
+    """The best of two turns each: 100 of (50, 100) alone, 60 of (60, 40) mapped."""
+    own, mapped = iter([50.0, 100.0]), iter([60.0, 40.0])
+    monkeypatch.setattr(benchmark, "own_rate", lambda *_: next(own))
+    monkeypatch.setattr(benchmark, "mapped_rate", lambda *_: next(mapped))
+    found = benchmark.measure_rates(
+        benchmark.EmulatedDevice(64), small, 64, 2, tmp_path, rival=False
+    )
+    assert found["tiles"] == 9 and found["shares"] == {"mapped": 0.6}
+
+
+@pytest.mark.slow
+def test_all_of_it_runs(tmp_path):
+    options = argparse.Namespace(sizes=[150], nano_size=200, tile_size=64, repeats=1)
+    found = benchmark.measure(options, tmp_path)
+    (row,) = found["emulated"]
+    assert 0 < row["shares"]["mapped"] <= 1 and found["nano"]["shares"]["mapped"] > 0
+    assert 0 < found["gb_over_the_process"][150] < 1
+    assert found["seams"]["blended"] > 0 and found["tile_sizes"]["difference"] > 0
+    assert "emulated" in benchmark.table(found)
