@@ -80,6 +80,7 @@ def test_the_map_does_not_depend_on_the_batch_size(tmp_path):
         np.testing.assert_allclose(other, maps[0], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_blending_leaves_no_seams(tmp_path):
     """Of a model that sees the tile's border, on noise: steps across tile lines over elsewhere.
 
