@@ -179,6 +179,20 @@ class TestKeptBias:
             after = attention.position_bias((4, 4))
         assert torch.allclose(after, 16 - before)  # 16 sigmoid(-z) = 16 - 16 sigmoid(z)
 
+    def test_is_computed_anew_after_a_step_of_a_fused_optimiser(self):
+        """Which changes parameters, but not the count of their changes."""
+        attention = make_attention(4).eval()
+        optimiser = torch.optim.SGD(attention.parameters(), lr=1.0, fused=True)
+        with torch.no_grad():
+            attention.position_bias((4, 4))
+        attention.train()
+        attention(torch.randn(1, 4, 4, DIM, dtype=torch.float64)).square().sum().backward()
+        optimiser.step()
+        attention.eval()
+        with torch.no_grad():
+            kept = attention.position_bias((4, 4))
+            assert torch.equal(kept, attention._position_bias((4, 4)))
+
     def test_is_computed_anew_in_another_dtype(self):
         attention = make_attention(4).eval()
         with torch.no_grad():

@@ -67,7 +67,7 @@ def check_training(data: LabelledData, indices: np.ndarray) -> None:
     for index in indices:
         if not missing:
             return
-        missing -= set(np.unique(_label(data, int(index))).tolist())
+        missing -= set(np.unique(label_of(data, int(index))).tolist())
     if missing and data.kind != "height":
         names = ", ".join(data.classes[index] for index in sorted(missing))
         raise DatasetError(
@@ -76,7 +76,8 @@ def check_training(data: LabelledData, indices: np.ndarray) -> None:
         )
 
 
-def _label(data: LabelledData, index: int) -> int | np.ndarray:
+def label_of(data: LabelledData, index: int) -> int | np.ndarray:
+    """The label of an example, without its images where the data can do without reading them."""
     return data.label(index) if isinstance(data, LabelledFiles) else data[index].label
 
 

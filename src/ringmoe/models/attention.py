@@ -99,7 +99,7 @@ class Projection(nn.Linear):
     layer's place (peft's LoRA) are asked too.
     """
 
-    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
+    def forward(self, x: Tensor, bias: Tensor) -> Tensor:  # type: ignore[override]
         """`(..., in)` to `(..., out)`."""
         return F.linear(x, self.weight, bias)
 
@@ -190,9 +190,12 @@ class WindowAttention(nn.Module):
         """Bias of each pair of tokens, `(heads, N, N)`, float32 at least, in 0 to 16.
 
         Kept between calls while nothing can learn: in eval mode without gradients, until a
-        parameter it depends on changes.
+        parameter it depends on changes or something may have learnt.
         """
-        if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
+        if torch.compiler.is_compiling():
+            return self._position_bias(size)
+        if self.training or torch.is_grad_enabled():
+            self._kept_bias.clear()  # fused optimisers change parameters without counting it
             return self._position_bias(size)
         parameters = list(self.cpb_mlp.parameters())
         if any(p.is_inference() for p in parameters):  # these do not count their changes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,15 @@ from ringmoe.datasets import (
     DataConfig,
     LabelledData,
     LabelledLoader,
+    check_training,
     fingerprint,
+    label_of,
     open_data,
     split_data,
     write_split,
 )
+from ringmoe.datasets.config import PARTS
+from ringmoe.datasets.split_file import Split
 from ringmoe.errors import ConfigError, DatasetError
 from ringmoe.models import PRESETS, RingMoE, create_model, load_model, read_config
 from ringmoe.tasks.adaptation import add_lora, merge_lora
@@ -50,8 +55,9 @@ SPLIT = "split.csv"  # in the run folder: which example was in which part
 def finetune(
     task: str,
     config: FinetuneConfig,
-    data: DataConfig,
+    data: DataConfig | LabelledData,
     *,
+    split: Mapping[str, Sequence[int] | np.ndarray] | None = None,
     resume: bool = False,
     progress: bool = True,
 ) -> RunResult:
@@ -64,7 +70,9 @@ def finetune(
     Args:
         task: A name of `TASKS`.
         config: Of the run.
-        data: Of the labelled images.
+        data: Where the labelled images are; or the images, such as those of `from_torchgeo`.
+        split: Of images that are given as such: "train", and perhaps "validation" and "test", to
+            indices.
         resume: Go on with the run in `config.out`, from its newest checkpoint.
         progress: Whether to show a progress bar.
 
@@ -76,15 +84,14 @@ def finetune(
         NonFiniteLossError: The loss became NaN or infinite.
     """
     config.check()
-    data.check()
     if task not in TASKS:
         raise ConfigError(f"task: expected one of {', '.join(TASKS)}, got {task!r}")
     with join_ranks(config.device) as ranks:
-        examples = open_data(data, TASKS[task].label_kind)
-        parts = split_data(examples, data)
+        examples, parts = _open(task, data, split)
         made = make_task(task, config, examples, parts["train"])
         model = make_model(made, config, examples, ranks)
-        settings = {"task": task, **to_plain(config), "data": _plain(data)}
+        known = _plain(data) if isinstance(data, DataConfig) else None
+        settings = {"task": task, **to_plain(config), "data": known}
         run = begin_run(config.out, settings, fingerprint(examples), ranks, resume=resume)
         if ranks.is_main:
             write_split(run.path / SPLIT, examples, parts)
@@ -113,6 +120,25 @@ def finetune(
     return run.result
 
 
+def _open(
+    task: str, data: DataConfig | LabelledData, split: Mapping[str, Any] | None
+) -> tuple[LabelledData, Split]:
+    """Examples and their parts."""
+    if isinstance(data, DataConfig):
+        data.check()
+        examples: LabelledData = open_data(data, TASKS[task].label_kind)
+        return examples, split_data(examples, data)
+    if split is None:
+        raise ConfigError("split: expected indices of the train part, got none")
+    if data.kind != TASKS[task].label_kind:
+        raise ConfigError(
+            f"task {task}: expected labels of kind {TASKS[task].label_kind}, got {data.kind}"
+        )
+    parts = {part: np.asarray(split.get(part, ()), np.int64) for part in PARTS}
+    check_training(data, parts["train"])
+    return data, parts
+
+
 def make_task(
     name: str, config: FinetuneConfig, examples: LabelledData, training: np.ndarray
 ) -> Task:
@@ -138,7 +164,7 @@ def class_weights(examples: LabelledData, training: np.ndarray) -> tuple[float, 
     classes = len(examples.classes)
     counts = np.zeros(classes, np.int64)
     for index in training:
-        labels = np.asarray(examples[int(index)].label)
+        labels = np.asarray(label_of(examples, int(index)))
         counts += np.bincount(labels[labels != IGNORED].ravel(), minlength=classes)
     empty = [name for name, n in zip(examples.classes, counts, strict=True) if not n]
     if empty:

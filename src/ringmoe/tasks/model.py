@@ -67,6 +67,8 @@ class TaskModel(nn.Module):
 
     Raises:
         ConfigError: The sources are not those that the task takes.
+        UnknownSensorError: The catalogue has no such sensor.
+        UnknownChannelError: A sensor has no such channel.
     """
 
     def __init__(
@@ -132,6 +134,8 @@ class TaskModel(nn.Module):
 
 def _check_sources(task: Task, sources: Mapping[str, TaskSource]) -> None:
     names = tuple(sources)
+    for source in sources.values():
+        _ = source.keys  # an unknown sensor or channel is told here
     if task.dates == 2:
         expected = names == ("before", "after") and len({*sources.values()}) == 1
         wanted = "images before and after of one sensor and its channels"

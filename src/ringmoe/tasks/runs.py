@@ -37,6 +37,11 @@ def run_settings(path: Path) -> tuple[str, FinetuneConfig, DataConfig]:
     known = {field.name for field in fields(FinetuneConfig)}
     if task not in TASKS or set(found) - known:
         raise ConfigError(f"{run.config_path}: not of a fine-tuning run")
+    if data is None:
+        raise ConfigError(
+            f"{run.config_path}: the labelled images were given in Python, not as files: score the "
+            "model there, with ringmoe.tasks.evaluate"
+        )
     return task, FinetuneConfig(**found), DataConfig(**data)
 
 

@@ -1,0 +1,248 @@
+"""Fine-tuning runs: they learn, resume, end early, and say what is wrong."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tests.tasks.labelled import settings, write_backbone, write_images
+
+from ringmoe.errors import CheckpointError, ConfigError
+from ringmoe.models import load_model
+from ringmoe.tasks import (
+    Finetuning,
+    Segmentation,
+    TaskModel,
+    best_validation,
+    evaluate_run,
+    finetune,
+    load_task,
+)
+from ringmoe.tasks.adaptation import add_lora, merge_lora
+from ringmoe.tasks.validation import best_of
+from ringmoe.training import read_metrics
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return write_backbone(tmp_path_factory.mktemp("backbone") / "model")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_images(tmp_path_factory.mktemp("images"))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, checkpoint, data):
+    """One that is long enough to learn."""
+    config = settings(checkpoint, tmp_path_factory.mktemp("run") / "run", steps=24)
+    return finetune("segmentation", config, data, progress=False)
+
+
+def test_a_run_learns_what_it_is_shown(run):
+    """Half of every image is red: without learning, the best mean IoU is a third."""
+    losses = [line["loss"] for line in read_metrics(run.metrics_path)]
+    assert losses[-1] < 0.5 * losses[0]
+    model, figures = evaluate_run(run.run_dir)
+    assert figures["miou"] > 0.9
+    assert json.loads((run.run_dir / "test.json").read_text()) == figures
+    assert not model.training
+
+
+def test_the_best_weights_are_kept(run, data):
+    """Those that validation liked best, and the model scores what it was liked for."""
+    lines = read_metrics(run.run_dir / "validation.jsonl")
+    best = best_validation(run.run_dir)
+    assert best == max(lines, key=lambda line: line["miou"])
+    _, again = evaluate_run(run.run_dir, "validation")
+    assert again["miou"] == pytest.approx(best["miou"], abs=1e-6)
+
+
+def test_the_split_is_kept_and_used(run, data):
+    lines = (run.run_dir / "split.csv").read_text().splitlines()
+    parts = [line.rpartition(",")[2] for line in lines[1:]]
+    assert {part: parts.count(part) for part in set(parts)} == {
+        "train": 6, "validation": 3, "test": 3
+    }  # fmt: skip
+
+
+def test_other_data_are_read_with_the_same_settings(run, tmp_path):
+    write_images(tmp_path / "more", count=5)
+    _, figures = evaluate_run(run.run_dir, other=tmp_path / "more")
+    assert sum(map(sum, figures["confusion_matrix"])) == 5 * 32 * 32
+    assert figures["miou"] > 0.9
+
+
+@pytest.mark.slow
+def test_a_resumed_run_ends_with_the_same_model(tmp_path, checkpoint, data):
+    """Killed after step 4 of 6 and resumed: the same weights, bit for bit, and the same best."""
+    through = finetune("segmentation", settings(checkpoint, tmp_path / "a"), data, progress=False)
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    for rest in ("model", "checkpoints/step-000006"):
+        shutil.rmtree(tmp_path / "b" / rest)
+    resumed = finetune(
+        "segmentation", settings(checkpoint, tmp_path / "b"), data, resume=True, progress=False
+    )
+    for name in ("model.safetensors", "task.safetensors"):
+        a, b = (load_file(result.model_dir / name) for result in (through, resumed))
+        assert all(torch.equal(a[key], b[key]) for key in a)
+    assert best_validation(through.run_dir) == best_validation(resumed.run_dir)
+
+
+def test_a_run_on_other_data_is_not_resumed(tmp_path, checkpoint, data, run):
+    shutil.copytree(run.run_dir, tmp_path / "run")
+    other = write_images(tmp_path / "more", count=16)
+    other.path = data.path
+    config = settings(checkpoint, tmp_path / "run", steps=24)
+    config.learning_rate = 1.0
+    with pytest.raises(ConfigError, match=r"learning_rate was 0\.32 and is now 1\.0"):
+        finetune("segmentation", config, data, resume=True, progress=False)
+    with pytest.raises(ConfigError, match="already holds a run: resume it"):
+        finetune("segmentation", config, data, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("scores", "patience", "ends_at"),
+    [([0.5, 0.4, 0.4, 0.9], 2, 6), ([0.5, 0.4, 0.6, 0.5, 0.5], 2, 10), ([0.5, 0.4], 0, None)],
+)
+def test_patience(tmp_path, monkeypatch, checkpoint, data, scores, patience, ends_at):
+    """It ends after so many evaluations in a row without a better one."""
+    from ringmoe.tasks import validation
+
+    told = iter(scores)
+    monkeypatch.setattr(validation, "evaluate", lambda *_: {"miou": next(told)})
+    steps = 2 * len(scores)
+    config = settings(checkpoint, tmp_path / "run", steps=steps, patience=patience)
+    result = finetune("segmentation", config, data, progress=False)
+    lines = read_metrics(result.metrics_path)
+    assert lines[-1]["step"] == (ends_at or steps)
+    best = best_of(read_metrics(result.run_dir / "validation.jsonl"), Segmentation)
+    assert best["miou"] == max(scores[: (ends_at or steps) // 2])
+
+
+@pytest.mark.parametrize("adapt", ["frozen", "lora", "convpass"])
+def test_what_learns(tmp_path, checkpoint, data, adapt):
+    """The head always; the backbone's weights only by LoRA, where it has put updates."""
+    config = settings(checkpoint, tmp_path / adapt, adapt=adapt, steps=2)
+    result = finetune("segmentation", config, data, progress=False)
+    before = load_model(checkpoint, ["optical"]).state_dict()
+    after = load_model(result.model_dir).state_dict()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    if adapt == "lora":
+        places = ("qkv.weight", "proj.weight", "shared.fc1.weight", "shared.fc2.weight")
+        assert changed == {name for name in before if name.endswith(places)}
+    else:
+        assert not changed
+    bypasses = [name for name in load_file(result.model_dir / "task.safetensors") if "byp" in name]
+    assert bool(bypasses) == (adapt == "convpass")
+    assert load_task(result.model_dir).bypass == (8 if adapt == "convpass" else 0)
+
+
+def test_merged_lora_computes_what_it_did_beside():
+    """Random updates of every wrapped layer: the maps are the same before and after."""
+    from tests.tasks.labelled import make_backbone
+    from tests.tasks.test_task_model import RGB, draw
+
+    backbone = make_backbone().double()
+    names = set(backbone.state_dict())
+    with torch.no_grad():
+        plain = backbone([draw(RGB).to(dtype=torch.float64)])[0]
+        add_lora(backbone, 4)
+        for name, parameter in backbone.named_parameters():
+            if "lora_" in name:
+                parameter.normal_(std=0.1)
+        beside = backbone([draw(RGB).to(dtype=torch.float64)])[0]
+        merge_lora(backbone)
+        merged = backbone([draw(RGB).to(dtype=torch.float64)])[0]
+    assert set(backbone.state_dict()) == names
+    for a, b, c in zip(plain, beside, merged, strict=True):
+        assert (a - b).abs().max() > 1e-3
+        torch.testing.assert_close(b, c, rtol=1e-5, atol=1e-5)  # updates are float32
+
+
+def test_rates_fall_from_the_head_down():
+    """Four blocks, a decay of 0.5: the last block at 0.5, the first at 1/16, the stem at 1/32."""
+    from tests.tasks.labelled import make_backbone
+    from tests.tasks.test_task_model import RGB
+
+    model = TaskModel(make_backbone(), Segmentation(classes=("a", "b")), {"image": RGB}, bypass=2)
+    objective = Finetuning(model, layer_decay=0.5, head_rate=3.0)
+    found = {name: objective.rate(name) for name, _ in objective.named_parameters()}
+    assert {rate for name, rate in found.items() if ".head." in name or "bypass" in name} == {3.0}
+    blocks = {
+        name.split(".")[3]: rate for name, rate in found.items() if ".backbone.stages." in name
+    }
+    assert blocks == {"0": 1 / 16, "1": 1 / 8, "2": 1 / 4, "3": 1 / 2}
+    assert {rate for name, rate in found.items() if ".backbone.stems." in name} == {1 / 32}
+
+
+def test_classes_are_weighed_by_what_there_is_of_them(data):
+    """Half of the pixels each: 1 and 1; scikit-learn's "balanced" agrees on uneven ones."""
+    import numpy as np
+    from sklearn.utils.class_weight import compute_class_weight
+
+    from ringmoe.tasks.finetune import class_weights
+
+    class Uneven:
+        classes = ("a", "b", "c")
+        labels = np.array([0, 0, 0, 0, 1, 2, 2, -1])
+
+        def __len__(self):
+            return len(self.labels)
+
+        def __getitem__(self, index):
+            return type("E", (), {"label": self.labels[index]})
+
+    found = class_weights(Uneven(), np.arange(8))
+    expected = compute_class_weight(
+        "balanced", classes=np.arange(3), y=Uneven.labels[Uneven.labels >= 0]
+    )
+    assert found == pytest.approx(tuple(expected), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("task", "changes", "error", "message"),
+    [
+        ("dreaming", {}, ConfigError, "task: expected one of .*segmentation.* got 'dreaming'"),
+        ("segmentation", {"options": {"chanels": 8}}, ConfigError, "unknown option chanels"),
+        ("segmentation", {"crop_size": 40}, ConfigError, "crop_size: expected a multiple of 32"),
+        ("segmentation", {"checkpoint": "no/where/at/all"}, CheckpointError, "no/where/at/all"),
+    ],
+)
+def test_what_cannot_be_meant(tmp_path, checkpoint, data, task, changes, error, message):
+    config = settings(checkpoint, tmp_path / "run", **changes)
+    with pytest.raises(error, match=message):
+        finetune(task, config, data, progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_images_that_are_no_files(tmp_path, checkpoint, data):
+    """Such as TorchGeo's: the same examples, handed over with a split, give the same model."""
+    from ringmoe.datasets import open_data, split_data
+
+    examples = open_data(data, "mask")
+    split = split_data(examples, data)
+    config = settings(checkpoint, tmp_path / "a", steps=2)
+    files = finetune("segmentation", config, data, progress=False)
+    config.out = tmp_path / "b"
+    given = finetune("segmentation", config, examples, split=split, progress=False)
+    a, b = (load_file(result.model_dir / "task.safetensors") for result in (files, given))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    with pytest.raises(ConfigError, match="were given in Python"):
+        evaluate_run(given.run_dir)
+    with pytest.raises(ConfigError, match="split: expected indices of the train part"):
+        finetune("segmentation", config, examples, progress=False)
+    with pytest.raises(ConfigError, match="expected labels of kind class, got mask"):
+        finetune("classification", config, examples, split=split, progress=False)
+
+
+def test_a_backbone_without_the_modality(tmp_path, data):
+    from tests.tasks.labelled import make_backbone
+
+    from ringmoe.models import save_model
+
+    radar = save_model(make_backbone(modalities=("sar_amplitude",)), tmp_path / "radar")
+    with pytest.raises(ConfigError, match="radar has no optical, only sar_amplitude"):
+        finetune("segmentation", settings(radar, tmp_path / "run"), data, progress=False)
