@@ -28,6 +28,7 @@ VERBS: dict[str, str] = {
     "distil": "train a pruned model towards the unpruned one, without labels",
     "finetune": "adapt a model to a task with labelled images",
     "evaluate": "score a task's model on labelled images",
+    "predict": "map a scene of any size with a task's model",
     "upcycle": "turn a dense Swin V2 checkpoint into a RingMoE one",
 }
 

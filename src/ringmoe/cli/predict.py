@@ -1,0 +1,155 @@
+"""`ringmoe predict`."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from ringmoe.deployment import MapResult, predict_scene
+from ringmoe.errors import ConfigError
+from ringmoe.models.folder import TASK, TASK_WEIGHTS
+from ringmoe.pruning.fingerprint import fingerprint
+from ringmoe.scenes import Scene, open_scene
+from ringmoe.tasks import TaskModel, load_task, read_task
+
+
+def predict(
+    checkpoint: Path,
+    scenes: list[str],
+    *,
+    out: Path,
+    bands: list[str] | None = None,
+    encoding: str | None = None,
+    encodings: dict[str, str] | None = None,
+    tile_size: int = 0,
+    overlap: int | None = None,
+    batch_size: int = 8,
+    probabilities: bool = False,
+    polygons: Path | None = None,
+    resume: bool = True,
+    device: str = "auto",
+) -> None:
+    """Map a scene of any size with a task's model.
+
+    The map lies where the scene lies: a cloud-optimised GeoTIFF of classes, with their names and
+    colours, or of heights in metres. What is no data in the scene is none in the map. A run that
+    was interrupted goes on where it stopped when the same command is given again.
+
+    Args:
+        checkpoint: A run of `ringmoe finetune`, or the model in it.
+        scenes: The scene, a file that GDAL reads or a folder; before and after for change; one for
+            each modality, in the order of the model's, for one of several.
+        out: The map, a `.tif`.
+        bands: What each band of the scene is, in file order; none: the file's own names, or the
+            sensor's order. For one image.
+        encoding: How the scene's numbers become units; none: the sensor's first encoding.
+        encodings: The same by image, for several: `--encodings.sar_amplitude decibel`.
+        tile_size: Pixels of a tile's side, a multiple of 32; 0: that of the model's training.
+        overlap: Pixels that tiles share with their neighbours; none: a quarter of a tile.
+        batch_size: Tiles that the model sees at once.
+        probabilities: Whether to write each class's probability too, beside the map.
+        polygons: Where to write the areas of each class: a `.geojson` or `.parquet`.
+        resume: Whether to go on with an interrupted map.
+        device: Where to compute: auto, cpu, cuda.
+    """
+    folder = model_folder(checkpoint)
+    facts = read_task(folder)
+    where = torch.device(
+        "cuda" if device == "auto" and torch.cuda.is_available() else device.replace("auto", "cpu")
+    )
+    model = load_task(folder, device=where)
+    if model.task.label_kind == "class":
+        raise ConfigError(
+            f"{checkpoint} is a model for {model.task.name}, one class an image, which makes no "
+            "map: expected one for segmentation, change or height"
+        )
+    opened = open_images(model, scenes, bands, {**(encodings or {}), **_one(encoding, model)})
+    is_height = model.task.label_kind == "height"
+    result = predict_scene(
+        model,
+        opened,
+        out,
+        kind="values" if is_height else "classes",
+        classes=model.task.classes,
+        unit="m" if is_height else "",
+        name="height" if is_height else "class",
+        tile_size=tile_size or facts["tile_size"],
+        overlap=overlap,
+        batch_size=batch_size,
+        device=where,
+        probabilities=probabilities,
+        polygons=polygons,
+        fingerprint=_mark(folder),
+        resume=resume,
+        progress=sys.stderr.isatty(),
+    )
+    _tell(result)
+
+
+def model_folder(checkpoint: Path) -> Path:
+    """The folder of the task's model: `checkpoint` itself, or `model` in a run's folder."""
+    inner = checkpoint / "model"
+    return inner if (inner / TASK).is_file() else checkpoint
+
+
+def open_images(
+    model: TaskModel,
+    scenes: Sequence[str],
+    bands: Sequence[str] | None,
+    encodings: Mapping[str, str],
+) -> dict[str, Scene]:
+    """The scenes by the names that the model knows them by, with its channels.
+
+    Raises:
+        ConfigError: There are not as many as the model takes, or `bands` are given for several.
+    """
+    names = list(model.sources)
+    if len(scenes) != len(names):
+        raise ConfigError(
+            f"expected {len(names)} scene(s), {', '.join(names)}, in this order; got {len(scenes)}"
+        )
+    unknown = [name for name in encodings if name not in names]
+    if unknown or (bands and len(names) > 1):
+        raise ConfigError(
+            f"encodings, bands: the model's images are {', '.join(names)}"
+            + (f", none is called {', '.join(unknown)}" if unknown else "; bands are for one image")
+        )
+    return {
+        name: open_scene(
+            path,
+            model.sources[name].instrument,
+            bands=bands,
+            channels=model.sources[name].channels,
+            encoding=encodings.get(name),
+        )
+        for name, path in zip(names, scenes, strict=True)
+    }
+
+
+def _one(encoding: str | None, model: TaskModel) -> dict[str, str]:
+    return {} if encoding is None else dict.fromkeys(model.sources, encoding)
+
+
+def _mark(folder: Path) -> str:
+    """Tells the model from others: of the backbone, the head and what they are for."""
+    digest = hashlib.sha256(fingerprint(folder).encode())
+    for name in (TASK, TASK_WEIGHTS):
+        digest.update((folder / name).read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _tell(result: MapResult) -> None:
+    share = result.valid_pixels / (result.height * result.width)
+    print(f"map: {result.path} ({result.width} x {result.height} px, {share:.0%} with data)")
+    if result.probabilities:
+        print(f"probabilities: {result.probabilities}")
+    if result.polygons:
+        print(f"polygons: {result.polygons} ({result.polygon_count})")
+    if result.resumed_rows:
+        print(f"{result.resumed_rows} rows were there already")
+    rate = result.tiles / result.seconds if result.seconds else 0.0
+    print(f"{result.tiles} tiles in {result.seconds:.1f} s ({rate:.1f} a second)")
