@@ -59,7 +59,7 @@ def cached_constant(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
     @wraps(make)
     def constant(*key: object) -> Tensor:
-        return make_ordinary(*key) if torch.compiler.is_compiling() else kept(*key)
+        return make(*key) if torch.compiler.is_compiling() else kept(*key)
 
     return constant
 
