@@ -3,6 +3,8 @@
 import re
 
 import pytest
+import rasterio
+from sklearn.metrics import jaccard_score
 
 from ringmoe.cli.demo import demo
 from ringmoe.models import load_model
@@ -15,8 +17,15 @@ def test_demo_ends_in_a_report_of_what_it_did(tmp_path, capsys):
     assert "report.html is ready" in capsys.readouterr().out
     model = load_model(tmp_path / "demo" / "pretraining" / "model")
     html = (tmp_path / "demo" / "report.html").read_text()
-    # 3 scenes x 4 modalities, and 4 modalities x 2 tiles x 4 pictures
-    assert html.count('<img src="data:image/png') == 3 * 4 + 4 * 2 * 4
+    # 3 scenes x 4 modalities, 4 modalities x 2 tiles x 4 pictures, and a map beside its truth
+    assert html.count('<img src="data:image/png') == 3 * 4 + 4 * 2 * 4 + 3
+    miou = float(re.search(r"mean IoU ([\d.]+) %", html)[1])
+    mapped, truth = (
+        rasterio.open(tmp_path / "demo" / name).read(1)
+        for name in ("land-cover.tif", "map-scene/scene-0000/landcover.tif")
+    )
+    measured = jaccard_score(truth.ravel(), mapped.ravel(), average="macro", zero_division=0)
+    assert miou == pytest.approx(100 * measured, abs=0.05)
     for title in ("Optical", "Multispectral", "SAR complex", "SAR amplitude"):
         assert title in html
     sub_model = load_model(tmp_path / "demo" / "pruned" / "submodel")

@@ -1,6 +1,7 @@
 """The report is one file that asks for nothing, and shows what it was given."""
 
 import base64
+import dataclasses
 import io
 import re
 
@@ -12,6 +13,7 @@ from ringmoe.errors import WriteError
 from ringmoe.reports import (
     DemoResults,
     ExpertUse,
+    MapView,
     PrunedModel,
     ReconstructionView,
     charts,
@@ -111,3 +113,16 @@ def test_report_says_what_a_pruned_model_is(results, tmp_path):
     html = write_demo_report(results, tmp_path / "report.html").read_text()
     cells = ("the &lt;full&gt; model", "36.00 M", "144.0 MB", "1.00 GFLOP", "100.0 %", "62.5 %")
     assert "".join(f"<td>{cell}</td>" for cell in cells) in html
+
+
+def test_report_shows_the_map_with_its_legend(results, tmp_path):
+    """Three pictures more, the colours of the classes, the figures in percent."""
+    without = write_demo_report(results, tmp_path / "without.html").read_text()
+    picture = np.zeros((8, 8, 3), np.uint8)
+    view = MapView(picture, picture, picture, [("wat<er", (52, 116, 201))], 0.4375, 0.625, 8, 12.4)
+    html = write_demo_report(
+        dataclasses.replace(results, map=view), tmp_path / "r.html"
+    ).read_text()
+    assert html.count("<img ") == without.count("<img ") + 3
+    assert "rgb(52, 116, 201)" in html and "wat&lt;er" in html
+    assert "mean IoU 43.8 %, 62.5 % of the pixels right, 12 tiles a second" in html

@@ -144,6 +144,14 @@ def test_the_first_scenes_do_not_depend_on_how_many_follow(folder, tmp_path):
     assert theirs.items() <= digests(folder).items()
 
 
+def test_kinds_that_were_chosen_take_turns(tmp_path):
+    write_simulation(tmp_path, scenes=3, size=SIZE, seed=3, kinds=["river", "quarry"])
+    scenes = json.loads((tmp_path / "simulation.json").read_text())["scenes"]
+    assert [scene["class"] for scene in scenes] == ["river", "quarry", "river"]
+    with pytest.raises(ConfigError, match="no kind of scene is called 'moon': choose from airfie"):
+        write_simulation(tmp_path, scenes=1, size=SIZE, kinds=["moon"])
+
+
 def test_the_command_line(tmp_path, capsys):
     call(simulate, ["--out", str(tmp_path / "a"), "--scenes", "1", "--size", "32", "--seed", "9"])
     assert (tmp_path / "a/simulation.json").is_file()

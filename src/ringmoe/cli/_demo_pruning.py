@@ -17,8 +17,9 @@ MEASURED = (
     192  # tiles to measure on: nine tokens each in the last stage, where 1024 units are fitted
 )
 HELD_OUT = 64  # tiles to measure fidelity on
+SUB_MODEL = "its sub-model"
 METHODS: dict[str, tuple[str, dict[str, Any]]] = {
-    "its sub-model": ("submodel", {}),
+    SUB_MODEL: ("submodel", {}),
     "with a quarter of the collaborative experts": ("ep", {"keep": 0.25}),
     "with one FFN a block, fitted": ("function-aware", {}),
 }

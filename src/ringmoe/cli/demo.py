@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,15 +21,16 @@ TILE_SIZE = 144
 CROP_SIZE = 96
 PROBE_SCENES = (8, 8)  # to fit the probes on, to test them on: every kind of scene in both
 PROBE_SIZE = 192
-STAGES = 6
+MAP_SIZE = 576
+STAGES = 8
 
 
 def demo(
     *, out: Path = Path("runs/demo"), scenes: int = 24, steps: int = 180, seed: int = 0
 ) -> None:
-    """Simulate, pre-train, prune, look: four kinds of satellite image, one model, one page.
+    """Simulate, pre-train, prune, adapt, map: four kinds of satellite image, one model, one page.
 
-    Nothing is downloaded: the scenes are simulated. Takes about five minutes on two CPU cores and
+    Nothing is downloaded: the scenes are simulated. Takes about six minutes on two CPU cores and
     writes `OUT/report.html`. Run again with the same arguments, it goes on where it stopped.
 
     Args:
@@ -40,15 +42,17 @@ def demo(
     Raises:
         WriteError: The disk is full or the folder cannot be written.
     """
-    from ringmoe.cli._demo_pruning import prune_for_one_modality
+    from ringmoe.cli._demo_mapping import adapt, map_scene
+    from ringmoe.cli._demo_pruning import SUB_MODEL, prune_for_one_modality
     from ringmoe.cli._demo_results import gather_results
     from ringmoe.pretraining import pretrain
     from ringmoe.reports import write_demo_report
 
     started = time.perf_counter()
-    with _stage(1, f"Simulating {scenes + sum(PROBE_SCENES)} scenes"):
+    with _stage(1, f"Simulating {scenes + sum(PROBE_SCENES) + 1} scenes"):
         _simulate(out / "scenes", scenes, SCENE_SIZE, seed)
         _simulate(out / "probe-scenes", sum(PROBE_SCENES), PROBE_SIZE, seed + 1)
+        _simulate(out / "map-scene", 1, MAP_SIZE, seed + 2, ["river"])
     with _stage(2, "Cutting them to an archive of tiles"):
         archive = _ingest(out / "scenes", out / "archive", seed)
     config = _config(out, steps, seed)
@@ -56,11 +60,16 @@ def demo(
         pretrain(config, resume=(config.out / "config.yaml").exists())
     with _stage(4, "Pruning the model to what SAR amplitude needs"):
         pruned = prune_for_one_modality(config.out / "model", archive, out / "pruned")
-    with _stage(5, "Asking what the features know"):
+    with _stage(5, "Adapting it to land cover on eight labelled scenes"):
+        adapted = adapt(pruned[SUB_MODEL], out / "probe-scenes", out / "land-cover", steps, seed)
+    with _stage(6, "Mapping a whole scene"):
+        view = map_scene(adapted, out / "map-scene", out / "land-cover.tif")
+    with _stage(7, "Asking what the features know"):
         results = gather_results(
             config, archive, out / "scenes", out / "probe-scenes", PROBE_SCENES[0], pruned
         )
-    with _stage(6, "Writing the report"):
+        results = replace(results, map=view)
+    with _stage(8, "Writing the report"):
         path = write_demo_report(results, out / "report.html")
     print(f"\n{path} is ready ({time.perf_counter() - started:.0f} s): open it in a browser.")
 
@@ -94,7 +103,7 @@ def _config(out: Path, steps: int, seed: int) -> PretrainConfig:
     )
 
 
-def _simulate(folder: Path, scenes: int, size: int, seed: int) -> None:
+def _simulate(folder: Path, scenes: int, size: int, seed: int, kinds: Sequence[str] = ()) -> None:
     from rich.progress import track
 
     from ringmoe.simulation import write_simulation
@@ -106,7 +115,8 @@ def _simulate(folder: Path, scenes: int, size: int, seed: int) -> None:
             size,
             seed,
             progress=lambda numbers: track(numbers, "      scenes", total=scenes, transient=True),
-            workers=os.cpu_count() or 1,
+            workers=min(os.cpu_count() or 1, scenes),
+            kinds=kinds,
         )
 
 

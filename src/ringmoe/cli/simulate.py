@@ -6,7 +6,13 @@ from pathlib import Path
 
 
 def simulate(
-    *, out: Path, scenes: int = 8, size: int = 256, seed: int = 0, workers: int = 1
+    *,
+    out: Path,
+    scenes: int = 8,
+    size: int = 256,
+    seed: int = 0,
+    kinds: list[str] | None = None,
+    workers: int = 1,
 ) -> None:
     """Write simulated scenes with labels for every task.
 
@@ -20,10 +26,12 @@ def simulate(
         scenes: Number of scenes; eight show every kind.
         size: Height and width of a scene in pixels of 2 m.
         seed: Another seed gives other scenes.
+        kinds: Kinds of scene that take turns: airfield, farmland, forest, harbour, industrial,
+            quarry, river, village; none: all.
         workers: Processes that share the work; the files are the same.
 
     Raises:
-        ConfigError: A number is too small.
+        ConfigError: A number is too small, or there is no such kind.
         WriteError: The disk is full or the folder cannot be written.
     """
     from rich.console import Console
@@ -39,5 +47,6 @@ def simulate(
         seed,
         progress=lambda numbers: track(numbers, "Simulating", total=scenes, console=console),
         workers=workers,
+        kinds=kinds or (),
     )
     console.print(f"{scenes} scenes: {manifest}", highlight=False, soft_wrap=True)

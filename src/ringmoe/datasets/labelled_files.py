@@ -14,6 +14,7 @@ from ringmoe.datasets.config import DataConfig, ImageFormat
 from ringmoe.datasets.folders import read_folders
 from ringmoe.datasets.labelled import Example, Image, LabelKind, Source
 from ringmoe.datasets.labels import check_same_grid, read_heights, read_mask
+from ringmoe.datasets.simulated import is_simulation, read_simulation
 from ringmoe.datasets.table import Row, read_csv, windowed_name
 from ringmoe.errors import ConfigError, DatasetError
 from ringmoe.scenes import Scene, Window, open_scene
@@ -145,8 +146,7 @@ def open_data(config: DataConfig, kind: LabelKind | None = None) -> LabelledFile
     kind = config.kind or kind
     if kind is None:
         raise ConfigError('data.kind: expected "class", "mask" or "height", got nothing')
-    read = read_csv if config.path.suffix.lower() == ".csv" else read_folders
-    rows = read(config.path, kind, tuple(config.sensors))
+    rows, known = _read_rows(config, kind)
     formats = config.formats(rows[0].images)
     class_of, codes, classes = None, None, tuple[str, ...]()
     if kind == "class":
@@ -154,7 +154,7 @@ def open_data(config: DataConfig, kind: LabelKind | None = None) -> LabelledFile
             raise ConfigError("data.tile_size: a class is of a whole image: expected 0")
         rows, class_of, classes = _classify(rows, config)
     elif kind == "mask":
-        codes = ClassCodes.parse(config.classes, config.ignore)
+        codes = ClassCodes.parse(config.classes or known, config.ignore)
         classes = codes.names
     opened = {name: open_image(rows[0].images[name], form) for name, form in formats.items()}
     if config.tile_size:
@@ -173,6 +173,14 @@ def open_data(config: DataConfig, kind: LabelKind | None = None) -> LabelledFile
         unknown_heights=_heights(config.ignore) if kind == "height" else (),
         sizes=_sizes(rows, kind),
     )
+
+
+def _read_rows(config: DataConfig, kind: LabelKind) -> tuple[list[Row], tuple[str, ...]]:
+    """The table of what there is, and the classes of its masks where it knows them."""
+    if is_simulation(config.path):
+        return read_simulation(config.path, kind, config.sensors or {"image": config.sensor})
+    read = read_csv if config.path.suffix.lower() == ".csv" else read_folders
+    return read(config.path, kind, tuple(config.sensors)), ()
 
 
 def _classify(rows: Sequence[Row], config: DataConfig) -> tuple[list[Row], np.ndarray, tuple]:

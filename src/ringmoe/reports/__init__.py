@@ -3,6 +3,7 @@
 from ringmoe.reports.demo import (
     DemoResults,
     ExpertUse,
+    MapView,
     PrunedModel,
     ReconstructionView,
     write_demo_report,
@@ -12,6 +13,7 @@ from ringmoe.reports.page import Page, Section
 __all__ = [
     "DemoResults",
     "ExpertUse",
+    "MapView",
     "Page",
     "PrunedModel",
     "ReconstructionView",

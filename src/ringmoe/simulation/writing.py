@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -50,6 +50,7 @@ def write_simulation(
     seed: int = 0,
     progress: Callable[[Iterable[int]], Iterable[int]] | None = None,
     workers: int = 1,
+    kinds: Sequence[str] = (),
 ) -> Path:
     """Simulate scenes and write what the sensors see of them, with labels for every task.
 
@@ -65,20 +66,26 @@ def write_simulation(
         progress: Wraps the iteration over scenes, e.g. `rich.progress.track`.
         workers: Processes that share the scenes; they change nothing in the files. With more than
             one, a script needs the `if __name__ == "__main__":` of `multiprocessing`.
+        kinds: Kinds of scene that take turns, e.g. "harbour"; none: all.
 
     Returns:
         The path of the manifest, `simulation.json`.
 
     Raises:
-        ConfigError: No scenes, no workers, or a size below 32.
+        ConfigError: No scenes, no workers, a size below 32, or no such kind.
         WriteError: Disk full, no permission and the like.
     """
     if scenes < 1:
         raise ConfigError(f"scenes is {scenes}: simulate at least one")
     if workers < 1:
         raise ConfigError(f"workers is {workers}: at least one process must do the work")
+    unknown = [kind for kind in kinds if kind not in KINDS]
+    if unknown:
+        raise ConfigError(
+            f"no kind of scene is called {unknown[0]!r}: choose from {', '.join(KINDS)}"
+        )
     out = Path(out)
-    write = partial(_write_scene, out, size, seed)
+    write = partial(_write_scene, out, size, seed, tuple(kinds) or tuple(KINDS))
     numbers = progress(range(scenes)) if progress else range(scenes)
     if workers == 1:
         entries = [write(number) for number in numbers]
@@ -102,9 +109,11 @@ def write_simulation(
     return out / MANIFEST
 
 
-def _write_scene(out: Path, size: int, seed: int, number: int) -> dict[str, Any]:
+def _write_scene(
+    out: Path, size: int, seed: int, kinds: Sequence[str], number: int
+) -> dict[str, Any]:
     """One scene's folder; returns its entry of the manifest."""
-    kind = list(KINDS)[number % len(KINDS)]
+    kind = kinds[number % len(kinds)]
     scene_seed = int(stream(seed, f"scene {number}").integers(2**31))
     landscape = simulate_landscape(scene_seed, size, kind)
     name = f"scene-{number:04d}"
