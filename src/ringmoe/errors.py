@@ -79,3 +79,7 @@ class NonFiniteLossError(RingmoeError, ArithmeticError):
 
 class MissingDependencyError(RingmoeError, ImportError):
     """An optional dependency is needed; the message names the extra to install."""
+
+
+class ExportError(RingmoeError, RuntimeError):
+    """An exported file does not compute what its model computes; the message says how far off."""

@@ -6,10 +6,8 @@ from pathlib import Path
 
 import torch
 
-from ringmoe.deployment import ExportResult, ImageInput, export_model
-from ringmoe.deployment.export import Experts
+from ringmoe.deployment import Experts, ExportResult, ImageInput, backbone_input, export_model
 from ringmoe.deployment.export_formats import check_format
-from ringmoe.deployment.graph import backbone_input
 from ringmoe.errors import ConfigError
 from ringmoe.models import RingMoE, load_model, read_config
 from ringmoe.models.folder import CONFIG, TASK
