@@ -26,6 +26,7 @@ VERBS: dict[str, str] = {
     "pretrain": "pre-train a model on an archive",
     "prune": "make a smaller checkpoint, for some modalities or with fewer experts",
     "distil": "train a pruned model towards the unpruned one, without labels",
+    "probe": "score a backbone's frozen features on classes of images",
     "finetune": "adapt a model to a task with labelled images",
     "evaluate": "score a task's model on labelled images",
     "predict": "map a scene of any size with a task's model",

@@ -69,7 +69,8 @@ class BITHead(nn.Module):
         tokens = self._exchange(self._tokenise(image, pixels))
         for block in self.decoder:
             pixels = block(pixels, tokens)
-        first, second = pixels.transpose(1, 2).unflatten(2, image.shape[-2:]).chunk(2)
+        maps = pixels.transpose(1, 2).unflatten(2, image.shape[-2:])
+        first, second = _dates(maps)
         return resize(self.classify((first - second).abs()), size)
 
     def _tokenise(self, image: Tensor, pixels: Tensor) -> Tensor:
@@ -78,5 +79,10 @@ class BITHead(nn.Module):
 
     def _exchange(self, tokens: Tensor) -> Tensor:
         """Each token attends to those of both dates of its image; `(2B, T, C)` to the same."""
-        both = torch.cat((tokens + self.embedding).chunk(2), dim=1)  # (B, 2T, C)
+        both = torch.cat(_dates(tokens + self.embedding), dim=1)  # (B, 2T, C)
         return torch.cat(self.encoder(both).chunk(2, dim=1))
+
+
+def _dates(x: Tensor) -> tuple[Tensor, ...]:
+    """`(2B, ...)` to two of `(B, ...)`; `chunk` would make exported models of one batch size."""
+    return x.unflatten(0, (2, -1)).unbind(0)
