@@ -151,7 +151,7 @@ def test_weights_go_to_the_gpu(saved, dtype):
 
 def test_a_buffer_smaller_than_a_tensor_converts_all_of_it(saved, monkeypatch):
     """With 1000 bytes at once, tensors of several kB come in many parts and a rest."""
-    monkeypatch.setattr("ringmoe.models.plan.CHUNK_BYTES", 1000)
+    monkeypatch.setattr("ringmoe.models.reading.CHUNK_BYTES", 1000)
     found = load_model(saved, ["optical"], dtype=torch.float16).state_dict()
     due = load_model(saved, ["optical"]).state_dict()
     assert all(torch.equal(tensor.half(), found[name]) for name, tensor in due.items())

@@ -12,7 +12,8 @@ from ringmoe.models.backbone import RingMoE
 from ringmoe.models.card import default_card
 from ringmoe.models.folder import CARD, refuse_to_overwrite, write_config
 from ringmoe.models.hub import local_folder
-from ringmoe.models.plan import plan_load, read_tensors
+from ringmoe.models.plan import plan_load
+from ringmoe.models.reading import read_tensors
 from ringmoe.models.shard_writer import write_shards
 from ringmoe.models.shards import MAX_SHARD_BYTES
 

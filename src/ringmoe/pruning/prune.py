@@ -15,15 +15,8 @@ from ringmoe.files import replacing
 from ringmoe.models import ModelConfig, RingMoE, default_card, read_config
 from ringmoe.models.folder import CARD, refuse_to_overwrite, write_config
 from ringmoe.models.hub import local_folder
-from ringmoe.models.plan import (
-    block_of,
-    new_buffer,
-    plan_part,
-    read_chunks,
-    read_tensor,
-    rows_of,
-    shapes,
-)
+from ringmoe.models.plan import block_of, plan_part, rows_of, shapes
+from ringmoe.models.reading import new_buffer, read_chunks, read_tensor
 from ringmoe.models.shard_writer import ShardWriter
 from ringmoe.models.shards import MAX_SHARD_BYTES
 from ringmoe.pruning.layer import Layer

@@ -14,7 +14,8 @@ from ringmoe.files import replacing
 from ringmoe.models import ModelConfig, RingMoE, default_card, plan_load
 from ringmoe.models.folder import CARD, refuse_to_overwrite, write_config
 from ringmoe.models.hub import local_folder
-from ringmoe.models.plan import new_buffer, read_tensor, scale_shape
+from ringmoe.models.plan import scale_shape
+from ringmoe.models.reading import new_buffer, read_tensor
 from ringmoe.models.shard_writer import ShardWriter
 from ringmoe.models.shards import MAX_SHARD_BYTES, SCALE
 
