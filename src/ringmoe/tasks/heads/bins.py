@@ -90,7 +90,7 @@ class BinsHead(nn.Module):
     def _queries(self, pyramid: Sequence[Tensor]) -> Tensor:
         """Queries `(B, N, C)` that have read the image."""
         coarse = self.decoder.norms(pyramid)[1:]
-        queries = self.queries.expand(len(coarse[0]), -1, -1)
+        queries = self.queries.expand(coarse[0].shape[0], -1, -1)
         for number in reversed(range(len(coarse))):
             memory = tokens_of(self.memories[number](coarse[number]))
             queries = self.exchange[number](self.read[number](queries, memory))

@@ -69,8 +69,7 @@ class BITHead(nn.Module):
         tokens = self._exchange(self._tokenise(image, pixels))
         for block in self.decoder:
             pixels = block(pixels, tokens)
-        maps = pixels.transpose(1, 2).unflatten(2, image.shape[-2:])
-        first, second = _dates(maps)
+        first, second = _dates(pixels.transpose(1, 2).unflatten(2, image.shape[-2:]))
         return resize(self.classify((first - second).abs()), size)
 
     def _tokenise(self, image: Tensor, pixels: Tensor) -> Tensor:
