@@ -1,0 +1,160 @@
+"""What fine-tuning on real labelled images reaches: `python -m benchmarks.real_tasks --help`.
+
+Each figure is a cell, one JSON file: task x start x seed. What is there is not measured again. A
+start is the pre-trained backbone, the dense one pre-trained alike, or random weights; MSTAR has
+A-ConvNet beside them. The best weights on the validation part are scored once on the test part.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import time
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+
+from benchmarks.aconvnet import predict, train_a_convnet
+from benchmarks.environment import describe_environment
+from benchmarks.real_table import spread
+from benchmarks.task_data import Held, Split, real_data, without_clutter
+from ringmoe.datasets import LabelledData
+from ringmoe.files import replacing
+from ringmoe.models import PRESETS
+from ringmoe.sensors import normalise
+from ringmoe.tasks import TASKS, FinetuneConfig, evaluate, finetune, load_task
+from ringmoe.tasks.finetune import make_loader
+from ringmoe.tasks.validation import FILE, best_of
+from ringmoe.training import read_metrics
+
+logger = logging.getLogger("benchmarks.real_tasks")
+
+HERE = Path(__file__).parent
+A_CONVNET = "a-convnet"
+WITHOUT = "-without-clutter"
+
+
+def data_of(task: str, root: Path) -> tuple[LabelledData, Split]:
+    """Examples and split of a task of the plan."""
+    data, split = real_data(task.removesuffix(WITHOUT), root)
+    if task.endswith(WITHOUT):
+        assert isinstance(data, Held)
+        data = without_clutter(data)
+    return data, split
+
+
+def measure(
+    plan: dict[str, Any], task: str, start: str, seed: int, root: Path, runs: Path
+) -> dict[str, Any]:
+    """The figures of one cell."""
+    data, split = data_of(task, root)
+    if start == A_CONVNET:
+        return beside(plan, data, split, seed)
+    settings = dict(plan["tasks"][task])
+    kind = settings.pop("task")
+    checkpoint = plan["starts"][start].format(seed=seed)
+    if checkpoint not in PRESETS and not Path(checkpoint).is_dir():
+        raise SystemExit(f"{checkpoint} is not there: pre-train it with benchmarks.real_imagery")
+    known = {field.name for field in fields(FinetuneConfig)}
+    config = FinetuneConfig(
+        checkpoint=checkpoint,
+        out=runs / f"{task}-{start}-seed{seed}",
+        seed=seed,
+        **{key: value for key, value in settings.items() if key in known},
+    )
+    resume = (config.out / "config.yaml").exists()
+    result = finetune(kind, config, data, split=split, resume=resume, progress=False)
+    model = load_task(result.model_dir, kind)
+    figures = evaluate(model, make_loader(data, split["test"], config).epoch())
+    lines = read_metrics(result.run_dir / FILE)
+    return {"validation": best_of(lines, TASKS[kind]), "test": figures}
+
+
+def beside(plan: dict[str, Any], data: LabelledData, split: Split, seed: int) -> dict[str, Any]:
+    """A-ConvNet on the same chips and split."""
+    assert isinstance(data, Held)
+    images = normalise(data.values, data.sources["image"].channels)[:, 0]
+    known = np.concatenate([split["train"], split["validation"]])
+    net = train_a_convnet(
+        images[known],
+        data.labels[known],
+        classes=len(data.classes),
+        seed=seed,
+        **plan["a_convnet"],
+    )
+    found = predict(net, images[split["test"]]).numpy()
+    return {"test": {"overall_accuracy": float((found == data.labels[split["test"]]).mean())}}
+
+
+def run_cells(args: argparse.Namespace, plan: dict[str, Any]) -> None:
+    """Measure what is not there yet."""
+    for seed in args.seeds:
+        for task in args.tasks or plan["tasks"]:
+            own = [A_CONVNET] if task.startswith("mstar") else []
+            for start in args.starts or [*plan["starts"], *own]:
+                path = args.results / task / f"{start}-seed{seed}.json"
+                if path.exists() or (start == A_CONVNET and not own):
+                    continue
+                logger.info("%s, %s, seed %d", task, start, seed)
+                begin = time.perf_counter()
+                result = measure(plan, task, start, seed, args.data, args.runs)
+                cell = {
+                    "task": task,
+                    "start": start,
+                    "seed": seed,
+                    "result": result,
+                    "seconds": round(time.perf_counter() - begin, 1),
+                    "settings": plan["a_convnet"] if start == A_CONVNET else plan["tasks"][task],
+                    "environment": describe_environment(),
+                }
+                with replacing(path) as partial:
+                    partial.write_text(json.dumps(cell) + "\n")
+
+
+def table(results: Path, plan: dict[str, Any]) -> str:
+    """Test figures in percent as markdown: mean and spread over seeds."""
+    lines = ["| task, metric | " + " | ".join([*plan["starts"], A_CONVNET]) + " |"]
+    lines.append("|" + " --- |" * (len(plan["starts"]) + 2))
+    for task, settings in plan["tasks"].items():
+        best = TASKS[settings["task"]].best
+        columns = []
+        for start in [*plan["starts"], A_CONVNET]:
+            files = sorted((results / task).glob(f"{start}-seed*.json"))
+            cells = [json.loads(file.read_text()) for file in files]
+            columns.append(spread((cell["result"]["test"][best] for cell in cells), 100))
+        lines.append(f"| {task}, {best.replace('_', ' ')} | " + " | ".join(columns) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Parse the command line and do what it says."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--tasks", nargs="+", default=None, help="of the plan; default: all")
+    add("--starts", nargs="+", default=None, help="of the plan, or a-convnet; default: all")
+    add("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    add("--data", type=Path, default=Path(os.environ.get("RINGMOE_DATA", "../shared/data")))
+    add("--runs", type=Path, default=Path("runs/real/tasks"), help="folder of run folders")
+    add("--results", type=Path, default=HERE / "results" / "real_tasks", help="folder of cells")
+    add("--plan", type=Path, default=HERE / "real_tasks.yaml")
+    add("--threads", type=int, default=None, help="of torch")
+    add("--table", action="store_true", help="print the cells as markdown")
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    plan = yaml.safe_load(args.plan.read_text())
+    if args.table:
+        print(table(args.results, plan))
+        return
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    run_cells(args, plan)
+
+
+if __name__ == "__main__":
+    main()

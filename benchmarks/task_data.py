@@ -1,0 +1,159 @@
+"""The real labelled sets as `finetune` takes them: examples in memory, and their split."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.real_features import benchmark
+from ringmoe.datasets import (
+    Benchmark,
+    DataConfig,
+    Example,
+    Image,
+    LabelKind,
+    LabelledData,
+    LabelledImages,
+    LabelledTiles,
+    Source,
+    open_data,
+    split_data,
+)
+from ringmoe.sensors import calibrate, get_sensor
+
+Split = dict[str, np.ndarray]
+BORDER = 16  # pixels around a chip that show clutter alone
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """Examples of one image each that are in memory, as `LabelledData`.
+
+    Attributes:
+        kind: What a label is.
+        classes: Class names.
+        sources: What the image is.
+        values: `(N, C, H, W)` in the sensor's unit.
+        valid: `(N, H, W)` bool.
+        labels: `(N,)` or `(N, H, W)` int64.
+        names: One an example.
+    """
+
+    kind: LabelKind
+    classes: tuple[str, ...]
+    sources: Mapping[str, Source]
+    values: np.ndarray
+    valid: np.ndarray
+    labels: np.ndarray
+    names: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Example:
+        label = self.labels[index]
+        image = Image(self.values[index], self.valid[index])
+        return Example(
+            self.names[index], {"image": image}, int(label) if label.ndim == 0 else label
+        )
+
+
+def real_data(name: str, root: Path) -> tuple[LabelledData, Split]:
+    """Examples and split of "aid", "mstar", "polsf" or "floods-SENSORS".
+
+    Args:
+        name: SENSORS is "1", "2" or "1-2", of Sentinel.
+        root: The folder of real imagery.
+    """
+    if name.startswith("floods"):
+        return floods(root / "sen1floods11", name.removeprefix("floods-").split("-"))
+    found: Benchmark[Any] = benchmark(name, root)
+    join = _tiles if isinstance(found.train, LabelledTiles) else _images
+    count = len(found.train)
+    parts = {
+        "train": np.flatnonzero(~found.validation),
+        "validation": np.flatnonzero(found.validation),
+        "test": np.arange(count, count + len(found.test)),
+    }
+    return join([found.train, found.test]), parts
+
+
+def _images(parts: Sequence[LabelledImages]) -> Held:
+    first = parts[0]
+    sensor = get_sensor(first.sensor)
+    channels = sensor.select(first.bands)
+    read = [part.read() for part in parts]
+    return Held(
+        kind="class",
+        classes=first.classes,
+        sources={"image": Source(sensor, channels)},
+        values=np.concatenate([calibrate(values, sensor.encoding()) for values, _ in read]),
+        valid=np.concatenate([valid[:, 0] for _, valid in read]),
+        labels=np.concatenate([part.labels for part in parts]),
+        names=[f"{p.parent.name}/{p.name}" for part in parts for p in part.paths],
+    )
+
+
+def _tiles(parts: Sequence[LabelledTiles]) -> Held:
+    first = parts[0]
+    sensor = get_sensor(first.sensor)
+    values = np.concatenate([part.values for part in parts])
+    return Held(
+        kind="mask",
+        classes=first.classes,
+        sources={"image": Source(sensor, sensor.select(first.channels))},
+        values=values,
+        valid=np.ones((len(values), *values.shape[2:]), bool),
+        labels=np.concatenate([part.labels for part in parts]),
+        names=[f"tile {number}" for number in range(len(values))],
+    )
+
+
+def floods(root: Path, sentinels: Sequence[str]) -> tuple[LabelledData, Split]:
+    """Water in the Sen1Floods11 scene, tiles of 64 px in spatial blocks a tile apart."""
+    known = {
+        "1": ("sar_amplitude", "sentinel1-grd", "S1Hand"),
+        "2": ("multispectral", "sentinel2-l1c", "S2Hand"),
+    }
+    chosen = [known[number] for number in sentinels]
+    files = {modality: next(root.rglob(f"*{ending}.tif")) for modality, _, ending in chosen}
+    label = next(root.rglob("*LabelHand.tif"))
+    table = _write_table(files, label)
+    config = DataConfig(
+        path=table,
+        sensors={modality: sensor for modality, sensor, _ in chosen},
+        image_encodings={"sar_amplitude": "decibel"} if "1" in sentinels else {},
+        classes=["land", "water"],
+        ignore=[-1],
+        tile_size=64,
+        validation=0.15,
+        test=0.35,
+    )
+    data = open_data(config, "mask")
+    return data, split_data(data, config)
+
+
+def _write_table(files: Mapping[str, Path], label: Path) -> Path:
+    table = Path(tempfile.mkdtemp()) / "floods.csv"
+    columns = {**files, "label": label}
+    rows = [",".join(columns), ",".join(str(path.resolve()) for path in columns.values())]
+    table.write_text("\n".join(rows) + "\n")
+    return table
+
+
+def without_clutter(data: Held) -> Held:
+    """Chips scaled so that the median of each one's border is that of all.
+
+    MSTAR's classes were imaged over different ground, whose brightness gives many away.
+    """
+    inner = np.ones(data.valid.shape[1:], bool)
+    inner[BORDER:-BORDER, BORDER:-BORDER] = False
+    medians = np.median(data.values[:, :, inner], axis=(1, 2))
+    scale = np.median(medians) / np.maximum(medians, 1e-6)
+    values = (data.values * scale[:, None, None, None]).astype(data.values.dtype)
+    return replace(data, values=values)
