@@ -106,7 +106,7 @@ def export_model(
         file = folder / out.name
         (write_onnx if out.suffix == ".onnx" else write_pt2)(program, file, metadata)
         differences = _compare(file, graph, drawn)
-    files = tuple(f for f in (out, out.with_name(f"{out.name}.data")) if f.is_file())
+        files = tuple(out.with_name(written.name) for written in sorted(folder.iterdir()))
     return ExportResult(files, sum(f.stat().st_size for f in files), metadata, differences)
 
 

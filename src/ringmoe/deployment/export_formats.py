@@ -56,7 +56,12 @@ def trace(graph: Graph, batch: int, size: tuple[int, int]) -> ExportedProgram:
     # each image of an input has the same name of its first axis, so they must agree
     dynamic = None if batch else (tuple({0: Dim("batch")} for _ in examples),)
     with torch.no_grad(), _quiet():
-        return torch.export.export(graph, examples, dynamic_shapes=dynamic)
+        program = torch.export.export(graph, examples, dynamic_shapes=dynamic)
+    for part in program.graph_module.modules():
+        if isinstance(part, torch.fx.GraphModule):
+            for node in part.graph.nodes:  # this machine's paths, half of a small file
+                node.meta.pop("stack_trace", None)
+    return program
 
 
 def write_pt2(program: ExportedProgram, out: Path, metadata: Mapping[str, Any]) -> None:
@@ -78,6 +83,8 @@ def write_onnx(program: ExportedProgram, out: Path, metadata: Mapping[str, Any])
         )
         assert converted is not None
         _name_batch(converted.model)
+        for node in converted.model.graph:
+            node.metadata_props.clear()  # where in the source each operation was
         converted.model.metadata_props[KEY] = json.dumps(metadata)
         converted.save(out, external_data=False)  # torch puts what is over 2 GB beside it
 
