@@ -42,6 +42,7 @@ CLASSES = ("water", "land", "ice")
 DENSE = {"specialized_experts": 0, "collaborative_experts": 0}
 ONE_STAGE = {"depths": (1,), "num_heads": (1,)}
 TWO_STAGES = {"depths": (1, 1), "num_heads": (1, 2)}
+SHIFTED = {"depths": (2,), "num_heads": (1,)}  # 8 x 8 tokens, windows of 4 x 4
 
 TASKS = {
     "segmentation": (  # of two modalities, with experts
@@ -96,7 +97,7 @@ def trace_once():
     kept, trace = {}, export.trace
 
     def once(graph, *rest):
-        key = (graph.model, type(graph.backbone.blocks()[0].ffn), *rest)
+        key = (graph.model, getattr(graph.backbone.blocks()[0].ffn, "masked", None), *rest)
         if key not in kept:
             kept[key] = trace(graph, *rest)
         return kept[key]
@@ -111,8 +112,10 @@ def trace_once():
 @pytest.mark.usefixtures("trace_once")
 def test_a_task_in_both_formats_at_any_batch(tmp_path, name):
     model = make_task(name)
-    onnx_file = export_model(model, tmp_path / "model.onnx", image_size=32)
-    program = export_model(model, tmp_path / "model.pt2", image_size=32)
+    onnx_file, program = (
+        export_model(model, tmp_path / name, image_size=32, experts="masked")
+        for name in ("model.onnx", "model.pt2")
+    )
     assert onnx_file.bytes == (tmp_path / "model.onnx").stat().st_size
     assert max(onnx_file.differences) < 1e-4 and max(program.differences) < 1e-6
     in_ort, in_pt2 = in_onnxruntime(tmp_path / "model.onnx"), in_torch(tmp_path / "model.pt2")
@@ -128,7 +131,7 @@ def test_a_task_in_both_formats_at_any_batch(tmp_path, name):
         (found,) = in_pt2(images)
         assert difference(found, expected) < 1e-6
     facts = read_metadata(tmp_path / "model.onnx")
-    assert facts | {"experts": ""} == read_metadata(tmp_path / "model.pt2") | {"experts": ""}
+    assert facts == read_metadata(tmp_path / "model.pt2")
     assert facts["task"] == name
     assert facts["classes"] == list(model.task.classes)
     assert [image["name"] for image in facts["inputs"]] == list(model.sources)
@@ -174,29 +177,32 @@ def test_classification_of_values_in_units(tmp_path, capfd, recwarn):
 @pytest.fixture(scope="module")
 def backbone():
     shape = {"specialized_experts": 2, "collaborative_experts": 2}
-    return make_backbone(**TWO_STAGES, **shape, modalities=("optical",))
+    return make_backbone(**SHIFTED, **shape, modalities=("optical",))
 
 
 @pytest.fixture(scope="module")
 def encoder(backbone, tmp_path_factory, trace_once):
-    """Where the backbone is `model.onnx`, `encoder.pt2` and, for torch alone, `portable.pt2`."""
+    """Where the backbone is written in both formats, with experts in both forms."""
     folder = tmp_path_factory.mktemp("export")
     image = backbone_input(("optical",))
-    for name, experts in (("model.onnx", "auto"), ("encoder.pt2", "auto"), ("portable.pt2", "all")):
-        export_model(backbone, folder / name, image_size=32, image=image, experts=experts)
+    for experts in ("masked", "routed"):
+        for suffix in (".onnx", ".pt2"):
+            out = folder / f"{experts}{suffix}"
+            export_model(backbone, out, image_size=32, image=image, experts=experts)
     return folder
 
 
 class TestExperts:
-    """A backbone with four experts a block."""
+    """A backbone with four experts a block; the windows of its second block are shifted."""
 
     @torch.no_grad()
     @pytest.mark.parametrize(
         ("name", "load", "limit"),
         [
-            ("model.onnx", in_onnxruntime, 1e-4),
-            ("encoder.pt2", in_torch, 1e-6),
-            ("portable.pt2", in_torch, 1e-5),
+            ("masked.onnx", in_onnxruntime, 1e-4),
+            ("routed.onnx", in_onnxruntime, 1e-4),
+            ("masked.pt2", in_torch, 1e-6),
+            ("routed.pt2", in_torch, 1e-6),
         ],
     )
     def test_all_maps_at_any_batch(self, backbone, encoder, name, load, limit):
@@ -208,10 +214,14 @@ class TestExperts:
             assert len(found) == len(expected)
             assert max(map(difference, found, expected)) < limit
 
-    def test_onnx_holds_standard_operators_alone(self, encoder):
-        model = onnx.load(encoder / "model.onnx")
+    @pytest.mark.parametrize("experts", ["masked", "routed"])
+    def test_nothing_but_standard_operators(self, encoder, experts):
+        model = onnx.load(encoder / f"{experts}.onnx")
         onnx.checker.check_model(model, full_check=True)
         assert {node.domain for node in model.graph.node} == {""} and not model.functions
+        graph = torch.export.load(encoder / f"{experts}.pt2").graph
+        targets = [node.target for node in graph.nodes if node.op == "call_function"]
+        assert {t.namespace for t in targets if isinstance(t, torch._ops.OpOverload)} == {"aten"}
 
     def test_nothing_tells_where_it_was_made(self, encoder):
         """Exporters note the source line of each operation, with its folder."""
@@ -219,7 +229,8 @@ class TestExperts:
             assert b"ringmoe/models" not in file.read_bytes(), file.name
 
     @torch.no_grad()
-    def test_tokens_go_where_the_model_sends_them(self, backbone, encoder, tmp_path):
+    @pytest.mark.parametrize("name", ["masked.onnx", "routed.onnx"])
+    def test_tokens_go_where_the_model_sends_them(self, backbone, encoder, tmp_path, name):
         """Damage one expert of the file: images change whose tokens chose it, and no other.
 
         What the model chose is counted by its routers. Images of one colour send all tokens of
@@ -229,12 +240,12 @@ class TestExperts:
         images = colours[:, :, None, None].expand(-1, -1, 32, 32).contiguous()
         taken = [self.chosen(backbone, image[None]) for image in images]
         assert len({tuple(experts) for experts in taken}) > 1
-        before = in_onnxruntime(encoder / "model.onnx")({"image": images})[0]
+        before = in_onnxruntime(encoder / name)({"image": images})[0]
         for number in range(4):
-            model = onnx.load(encoder / "model.onnx")
-            name = f"model.stages.0.blocks.0.ffn.b2.{number}"
-            (bias,) = [tensor for tensor in model.graph.initializer if tensor.name == name]
-            bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) + 1, name))
+            model = onnx.load(encoder / name)
+            damaged = f"model.stages.0.blocks.0.ffn.b2.{number}"
+            (bias,) = [tensor for tensor in model.graph.initializer if tensor.name == damaged]
+            bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) + 1, damaged))
             onnx.save(model, tmp_path / "damaged.onnx")
             after = in_onnxruntime(tmp_path / "damaged.onnx")({"image": images})[0]
             changed = (after != before).flatten(1).any(1).tolist()
@@ -246,17 +257,6 @@ class TestExperts:
         first = {load.branch: load.chosen for load in encoding.loads if load.block == 0}
         counts = torch.cat([first["specialized"], first["collaborative"]])
         return counts.nonzero().flatten().tolist()
-
-    def test_the_portable_program_needs_torch_alone(self, encoder):
-        """The routed one needs this package's operator."""
-
-        def packages(name):
-            graph = torch.export.load(encoder / name).graph
-            targets = [node.target for node in graph.nodes if node.op == "call_function"]
-            return {t.namespace for t in targets if isinstance(t, torch._ops.OpOverload)}
-
-        assert packages("portable.pt2") == {"aten"}
-        assert packages("encoder.pt2") == {"aten", "ringmoe"}
 
     @torch.no_grad()
     def test_the_code_of_the_page(self, encoder, backbone):

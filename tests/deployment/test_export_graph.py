@@ -11,8 +11,8 @@ from tests.tasks.labelled import make_backbone
 
 from ringmoe.cli import main
 from ringmoe.deployment import backbone_input, export_model, read_metadata
-from ringmoe.deployment.every_expert import every_expert
 from ringmoe.deployment.graph import Graph, Normalisation
+from ringmoe.deployment.unrolled_experts import unrolled
 from ringmoe.errors import CheckpointError, ConfigError, UnknownChannelError
 from ringmoe.models import save_model
 from ringmoe.sensors import get_sensor, list_sensors, normalise
@@ -21,9 +21,10 @@ from ringmoe.tasks import Segmentation, TaskModel, TaskSource, save_task
 RGB = TaskSource("rgb-dn8", ("red", "green", "blue"))
 
 
-class TestEveryExpert:
-    """The sum over all experts with gates of 0 is that of the chosen ones."""
+class TestUnrolledExperts:
+    """The sum over all experts with gates of 0, or over the rows of each, is the layer's."""
 
+    @pytest.mark.parametrize("masked", [True, False], ids=["masked", "routed"])
     @pytest.mark.parametrize(
         "shape",
         [
@@ -35,7 +36,7 @@ class TestEveryExpert:
         ids=["both", "collaborative", "specialized", "pruned"],
     )
     @torch.no_grad()
-    def test_computes_what_the_layers_compute(self, shape):
+    def test_computes_what_the_layers_compute(self, shape, masked):
         """Two modalities, the first in two images of different sizes; float64."""
         model = make_backbone(**shape).double()
         images = [
@@ -45,7 +46,7 @@ class TestEveryExpert:
         ]
         expected = model(images)
         layers = [block.ffn for block in model.blocks()]
-        with every_expert(model):
+        with unrolled(model, masked):
             assert all(block.ffn not in layers for block in model.blocks() if block.ffn.router)
             found = model(images)
         assert [block.ffn for block in model.blocks()] == layers
@@ -56,14 +57,14 @@ class TestEveryExpert:
     def test_shares_the_weights(self):
         model = make_backbone(specialized_experts=1)
         stack = model.blocks()[0].ffn.experts.w1
-        with every_expert(model):
+        with unrolled(model, masked=True):
             part = model.blocks()[0].ffn.w1[1]
             assert part.data_ptr() == stack[1].data_ptr()
 
     def test_a_dense_layer_stays(self):
         model = make_backbone(specialized_experts=0, collaborative_experts=0)
         layer = model.blocks()[0].ffn
-        with every_expert(model):
+        with unrolled(model, masked=True):
             assert model.blocks()[0].ffn is layer
 
 
@@ -153,10 +154,6 @@ class TestBadInput:
                 "40 x 40 pixels cannot enter the model: pad or crop to multiples of 32",
             ),
             (["--out", "m.pt2", "--modality", "optical", "--batch", "-1"], "batch must be 1 or mo"),
-            (
-                ["--out", "m.onnx", "--modality", "optical", "--experts", "routed"],
-                r"ONNX has no operator that routes: take all, or write a \.pt2",
-            ),
             (["--out", "m.pt2", "--modality", "optical", "--with-normalisation"], "give --sensor"),
         ],
     )

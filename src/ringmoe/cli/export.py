@@ -42,9 +42,9 @@ def export(
         batch: Images that enter at once; 0: any number.
         with_normalisation: Whether values in the channels' units enter, and the file normalises
             them; otherwise normalised values enter.
-        experts: routed: each token passes the experts that it chose; to run it, ringmoe must be
-            there (.pt2 alone). all: every expert is computed, what was not chosen multiplied by 0.
-            auto: routed for .pt2, all for ONNX.
+        experts: routed: each token passes the experts that it chose. masked: every expert is
+            computed, what was not chosen multiplied by 0: slower, and for runtimes that need to
+            know all shapes before. auto: routed for .pt2, masked for ONNX.
         modality: Of a backbone: which of its modalities; none: the sensor's, or its only one.
         sensor: Of a backbone: whose images enter, a name of the sensor catalogue.
         bands: Of a backbone: the channels, in order; none: all.

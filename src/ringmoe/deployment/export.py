@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +12,6 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ringmoe.deployment.every_expert import every_expert
 from ringmoe.deployment.export_formats import (
     check_format,
     run_onnx,
@@ -23,13 +22,14 @@ from ringmoe.deployment.export_formats import (
 )
 from ringmoe.deployment.export_metadata import describe_graph
 from ringmoe.deployment.graph import Graph, ImageInput, task_inputs
+from ringmoe.deployment.unrolled_experts import unrolled
 from ringmoe.errors import ConfigError, ExportError, WriteError
 from ringmoe.files import replacing
 from ringmoe.models import RingMoE
 from ringmoe.sensors import denormalise, normalise
 from ringmoe.tasks import TaskModel
 
-Experts = Literal["auto", "routed", "all"]
+Experts = Literal["auto", "routed", "masked"]
 TOLERANCE = 1e-4  # of an output's largest value
 _TRIES = 3  # random inputs, see _compare
 
@@ -70,10 +70,10 @@ def export_model(
         image_size: Pixels of the images' height and width.
         image: What enters a backbone (`backbone_input`); a task's model knows.
         batch: Images that enter at once; 0 for any number.
-        experts: "routed": each token passes the experts that it chose, by an operator that
-            `import ringmoe.models` registers; for `.pt2` alone. "all": every expert is computed,
-            what was not chosen multiplied by 0; standard operators, slower. "auto": "routed" for
-            `.pt2`, "all" for ONNX.
+        experts: "routed": each token passes the experts that it chose, in shapes that are known
+            only when the file runs. "masked": every expert is computed, what was not chosen
+            multiplied by 0: slower, and for any runtime. "auto": "routed" for `.pt2`, "masked" for
+            ONNX.
         with_normalisation: Whether values in the channels' units enter, which the file normalises.
 
     Raises:
@@ -86,7 +86,8 @@ def export_model(
     """
     out = Path(out)
     check_format(out)
-    experts = _choose(experts, out)
+    if experts == "auto":
+        experts = "masked" if out.suffix == ".onnx" else "routed"
     if batch < 0:
         raise ConfigError(f"batch must be 1 or more, or 0 for any number, got {batch}")
     if isinstance(model, TaskModel):
@@ -98,7 +99,7 @@ def export_model(
     graph = Graph(model, inputs, with_normalisation).eval()
     size = (image_size, image_size)
     drawn = _Drawn.of(graph, batch or 3, size, seed=0)  # tells what does not fit the model
-    with every_expert(graph.backbone) if experts == "all" else nullcontext():
+    with unrolled(graph.backbone, masked=experts == "masked"):
         program = trace(graph, batch, size)
     is_dense = all(block.ffn.experts is None for block in graph.backbone.blocks())
     metadata = describe_graph(graph, size, batch, "none" if is_dense else experts)
@@ -108,14 +109,6 @@ def export_model(
         differences = _compare(file, graph, drawn)
         files = tuple(out.with_name(written.name) for written in sorted(folder.iterdir()))
     return ExportResult(files, sum(f.stat().st_size for f in files), metadata, differences)
-
-
-def _choose(experts: Experts, out: Path) -> Experts:
-    if experts == "auto":
-        return "all" if out.suffix == ".onnx" else "routed"
-    if experts == "routed" and out.suffix == ".onnx":
-        raise ConfigError("experts: ONNX has no operator that routes: take all, or write a .pt2")
-    return experts
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ def describe_graph(graph: Graph, size: tuple[int, int], batch: int, experts: str
         graph: The model.
         size: Height and width in pixels of what enters.
         batch: Images that enter at once; 0 for any number.
-        experts: How experts are computed: "routed", "all" or "none".
+        experts: How experts are computed: "routed", "masked" or "none".
     """
     task = graph.model.task if isinstance(graph.model, TaskModel) else None
     return {

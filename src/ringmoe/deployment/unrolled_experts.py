@@ -1,12 +1,12 @@
-"""RMoE layers without routing of rows: every expert computed, what was not chosen multiplied by 0.
+"""RMoE layers as standard operators, expert by expert: what export formats can hold.
 
-Which rows an expert gets is known only when a model runs. Formats of fixed graphs, such as ONNX,
-know no product over groups of rows whose sizes are data; they get this form instead:
+Which rows an expert gets is known only when a model runs, and such formats have no product over
+groups of rows whose sizes are data. Two forms of the same sum, up to rounding:
 
-    y = shared(x) + sum over experts e of  gate_e * expert_e(x),   gate_e = 0 where not chosen
-
-It is the same sum, up to rounding, at the cost of all experts that a token could have chosen:
-those of its own modality and the collaborative ones.
+| form | what an expert computes | shapes |
+|---|---|---|
+| routed | the tokens that chose it: found, gathered, added back | known only when it runs |
+| masked | all tokens of its modality; what was not chosen is multiplied by 0 | fixed |
 """
 
 from __future__ import annotations
@@ -23,16 +23,18 @@ from ringmoe.models.rmoe import RMoE
 from ringmoe.models.router import Routing, Span
 
 
-class EveryExpert(nn.Module):
+class UnrolledExperts(nn.Module):
     """Stands in for an RMoE layer with experts; shares its weights.
 
     Args:
         layer: The layer.
+        masked: Which form.
     """
 
-    def __init__(self, layer: RMoE) -> None:
+    def __init__(self, layer: RMoE, masked: bool) -> None:
         super().__init__()
         assert layer.router is not None and layer.experts is not None
+        self.masked = masked
         self.shared = layer.shared
         self.router = layer.router
         stacks = layer.experts
@@ -50,18 +52,15 @@ class EveryExpert(nn.Module):
         chosen, gates = routing.experts, routing.gates
         gates = torch.ones_like(chosen, dtype=x.dtype) if gates is None else gates.to(x.dtype)
         lengths = [length for _, length in spans]
-        parts = [
-            self._experts(modality, *of_span)
-            for (modality, _), *of_span in zip(
-                spans, x.split(lengths), chosen.split(lengths, 1), gates.split(lengths, 1),
-                strict=True,
-            )
-        ]  # fmt: skip
+        per_span = zip(
+            spans, x.split(lengths), chosen.split(lengths, 1), gates.split(lengths, 1), strict=True
+        )
+        parts = [self._experts(modality, *rest) for (modality, _), *rest in per_span]
         y = parts[0] if len(parts) == 1 else torch.cat(parts)
         return (y if self.shared is None else y + self.shared(x)), routing
 
     def _experts(self, modality: int, x: Tensor, chosen: Tensor, gates: Tensor) -> Tensor:
-        """Tokens of one modality through all experts that are open to it."""
+        """Tokens of one modality through the experts that are open to it."""
         router = self.router
         first = modality * router.specialized
         open_to = {
@@ -73,18 +72,26 @@ class EveryExpert(nn.Module):
         y = torch.zeros_like(x)
         for branch, choice, gate in zip(router.branches, chosen, gates, strict=True):
             for number in open_to[branch]:
-                weight = (choice == number).to(x.dtype) * gate
-                hidden = F.gelu(x @ self.w1[number] + self.b1[number])
-                y = y + weight[:, None] * (hidden @ self.w2[number] + self.b2[number])
+                here = choice == number
+                if self.masked:
+                    y = y + self._expert(number, x) * (here.to(x.dtype) * gate)[:, None]
+                else:
+                    rows = here.nonzero()[:, 0]
+                    out = self._expert(number, x.index_select(0, rows))
+                    y = y.index_add(0, rows, out * gate.index_select(0, rows)[:, None])
         return y
+
+    def _expert(self, number: int, x: Tensor) -> Tensor:
+        hidden = F.gelu(x @ self.w1[number] + self.b1[number])
+        return hidden @ self.w2[number] + self.b2[number]
 
 
 @contextmanager
-def every_expert(backbone: RingMoE) -> Iterator[None]:
-    """Put `EveryExpert` in place of the backbone's RMoE layers; they come back at the end."""
+def unrolled(backbone: RingMoE, masked: bool) -> Iterator[None]:
+    """Put `UnrolledExperts` in place of the backbone's RMoE layers; they come back at the end."""
     layers = [(block, block.ffn) for block in backbone.blocks() if block.ffn.experts is not None]
     for block, layer in layers:
-        block.register_module("ffn", EveryExpert(layer))
+        block.register_module("ffn", UnrolledExperts(layer, masked))
     try:
         yield
     finally:
