@@ -36,6 +36,7 @@ from ringmoe.tasks import (
 pytestmark = pytest.mark.slow  # torch takes seconds to trace and convert
 
 PAGE = Path(__file__).parents[2] / "docs" / "export.md"
+PATIENCE = "tracing the model, operation by operation: this can take minutes"
 RGB = TaskSource("rgb-dn8", ("red", "green", "blue"))
 SAR = TaskSource("sentinel1-grd", ("VV", "VH"))
 CLASSES = ("water", "land", "ice")
@@ -158,7 +159,7 @@ def test_classification_of_values_in_units(tmp_path, capfd, recwarn):
         assert "image: batch x 2 x 32 x 32, in units: VV, VH" in told
         assert f"wrote {out} (" in told
         assert float(re.search(r"random images: (\S+) of the largest", told)[1]) < limit
-        assert not complaints and not recwarn.list
+        assert set(complaints.splitlines()) <= {PATIENCE} and not recwarn.list
         run = load(out)
         assert difference(run({"image": torch.from_numpy(values)})[0], expected) < limit
         assert difference(run({"image": images})[0], expected) > 0.01

@@ -1,6 +1,8 @@
 """What exported models are made of, without exporting: experts, normalisation, bad input."""
 
+import errno
 import importlib.util
+import os
 import re
 
 import numpy as np
@@ -10,7 +12,7 @@ from tests.models.samples import difference, observe
 from tests.tasks.labelled import make_backbone
 
 from ringmoe.cli import main
-from ringmoe.deployment import backbone_input, export_model, read_metadata
+from ringmoe.deployment import backbone_input, export, export_model, read_metadata
 from ringmoe.deployment.graph import Graph, Normalisation
 from ringmoe.deployment.unrolled_experts import unrolled
 from ringmoe.errors import CheckpointError, ConfigError, UnknownChannelError
@@ -180,6 +182,21 @@ class TestBadInput:
     def test_a_folder_in_the_way(self, backbone, tmp_path, capsys):
         (tmp_path / "m.pt2").mkdir()
         assert "is a folder" in self.error(capsys, backbone, "--out", tmp_path / "m.pt2")
+
+    def test_a_full_disk(self, backbone, tmp_path, monkeypatch, capsys):
+        """The older file stands, and nothing half-written lies beside it."""
+
+        def full(program, out, metadata):
+            out.write_text("the first part of")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(out))
+
+        monkeypatch.setattr(export, "trace", lambda *_: None)
+        monkeypatch.setattr(export, "write_pt2", full)
+        (tmp_path / "m.pt2").write_text("an older one")
+        line = self.error(capsys, backbone, "--out", tmp_path / "m.pt2", "--modality", "optical")
+        assert f"cannot write {tmp_path / 'm.pt2'}: No space left" in line
+        assert (tmp_path / "m.pt2").read_text() == "an older one"
+        assert len(list(tmp_path.iterdir())) == 1
 
     @pytest.mark.parametrize("name", ["m.onnx", "m.pt2"])
     def test_metadata_of_something_else(self, tmp_path, name):

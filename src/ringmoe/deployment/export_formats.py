@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import json
 import logging
 import warnings
@@ -66,8 +67,10 @@ def trace(graph: Graph, batch: int, size: tuple[int, int]) -> ExportedProgram:
 
 def write_pt2(program: ExportedProgram, out: Path, metadata: Mapping[str, Any]) -> None:
     """Write a program with its metadata."""
+    buffer = io.BytesIO()  # on a full disk torch's own writer ends the process
     with _quiet():
-        torch.export.save(program, out, extra_files={FILE: json.dumps(metadata, indent=2)})
+        torch.export.save(program, buffer, extra_files={FILE: json.dumps(metadata, indent=2)})
+    out.write_bytes(buffer.getbuffer())
 
 
 def write_onnx(program: ExportedProgram, out: Path, metadata: Mapping[str, Any]) -> None:
