@@ -15,6 +15,8 @@ from ringmoe.scenes import write_raster
 from ringmoe.tasks import FinetuneConfig
 from ringmoe.training import RunResult
 
+pytestmark = pytest.mark.slow  # each trains
+
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "finetune"
 
 

@@ -21,6 +21,8 @@ from ringmoe.pretraining import (
 )
 from ringmoe.training import read_metrics
 
+pytestmark = pytest.mark.slow  # each trains
+
 MODALITIES = ("optical", "multispectral", "sar_complex", "sar_amplitude")
 
 
@@ -40,7 +42,6 @@ def run(archive, tmp_path_factory):
     return pretrain(config_for(archive, out, steps=3, ema=0.5), progress=False)
 
 
-@pytest.mark.slow
 def test_the_loss_of_every_modality_falls_in_thirty_steps(archive, tmp_path):
     """On held-out tiles, against the first weights: at least a tenth less for each."""
     config = config_for(archive, tmp_path / "run", steps=30, batch_size=16)
@@ -136,7 +137,6 @@ def test_resume_refuses_another_run(archive, tmp_path):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.slow
 def test_resume_refuses_another_archive(archive, tmp_path):
     pretrain(config_for(archive, tmp_path / "run", steps=1), progress=False)
     other = make_archive(tmp_path / "other", seed=1)

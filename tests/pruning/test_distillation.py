@@ -19,6 +19,8 @@ from ringmoe.pruning.distillation import DistilConfig, Distillation, Teacher, di
 from ringmoe.sensors import MODALITIES
 from ringmoe.training import Trainer, TrainingConfig, read_metrics
 
+pytestmark = pytest.mark.slow  # each trains
+
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "distil"
 PAIR = ("optical", "sar_amplitude")
 DENSE = {"specialized_experts": 0, "collaborative_experts": 0}
@@ -171,7 +173,6 @@ def kept(config) -> tuple[tuple[int, ...], ...]:
     return tuple((block % 4,) if block % 3 else () for block in range(sum(config.depths)))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "shape",
     [
@@ -228,7 +229,6 @@ def config_for(workshop, out, **changes):
     return DistilConfig(**(values | changes))
 
 
-@pytest.mark.slow
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits(workshop, tmp_path, monkeypatch):
     """Stopped while the fifth step reads its tiles: checkpoints after 2 and 4 steps stand."""
     whole = distil(config_for(workshop, tmp_path / "whole", ema=0.5), progress=False)
@@ -258,7 +258,6 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(workshop, tmp_path, mon
     assert files == {"config.yaml", "environment.json", "metrics.jsonl", "checkpoints", "model"}
 
 
-@pytest.mark.slow
 def test_one_of_the_students_modalities(workshop, tmp_path):
     config = config_for(workshop, tmp_path / "run", modalities=["sar_amplitude"], steps=1)
     result = distil(config, progress=False)

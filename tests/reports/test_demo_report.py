@@ -59,6 +59,7 @@ def results():
     )
 
 
+@pytest.mark.slow
 def test_report_is_self_contained(results, tmp_path):
     """No address is loaded: every `src` is inside the file, and there is no script."""
     html = write_demo_report(results, tmp_path / "report.html").read_text()
@@ -101,6 +102,7 @@ def test_smooth_is_the_running_mean():
     assert charts.smooth(line)[0] == pytest.approx((0 + 1 + 2) / 3)
 
 
+@pytest.mark.slow
 def test_unwritable_report_is_one_line(results, tmp_path):
     blocker = tmp_path / "file"
     blocker.write_text("")
@@ -108,6 +110,7 @@ def test_unwritable_report_is_one_line(results, tmp_path):
         write_demo_report(results, blocker / "report.html")
 
 
+@pytest.mark.slow
 def test_report_says_what_a_pruned_model_is(results, tmp_path):
     """In millions, megabytes, 10^9 operations and per cent."""
     html = write_demo_report(results, tmp_path / "report.html").read_text()

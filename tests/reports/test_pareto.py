@@ -42,6 +42,7 @@ def test_every_method_is_drawn_and_the_same_plan_is_the_same_file(tmp_path):
     assert (read(pareto_picture(CANDIDATES, tmp_path / "third.png")) != picture).any()  # no budget
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cost", ["latency", "flops"])
 def test_costs_that_were_not_measured_are_left_out(tmp_path, cost):
     """One panel of four is missing: three quarters of the width."""

@@ -23,6 +23,8 @@ from ringmoe.tasks.adaptation import add_lora, merge_lora
 from ringmoe.tasks.validation import best_of
 from ringmoe.training import read_metrics
 
+pytestmark = pytest.mark.slow  # each trains
+
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
@@ -75,7 +77,6 @@ def test_other_data_are_read_with_the_same_settings(run, tmp_path):
     assert figures["miou"] > 0.9
 
 
-@pytest.mark.slow
 def test_a_resumed_run_ends_with_the_same_model(tmp_path, checkpoint, data):
     """Killed after step 4 of 6 and resumed: the same weights, bit for bit, and the same best."""
     through = finetune("segmentation", settings(checkpoint, tmp_path / "a"), data, progress=False)

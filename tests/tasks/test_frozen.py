@@ -17,6 +17,8 @@ from ringmoe.probing import observe, pooled_features
 from ringmoe.sensors import get_sensor
 from ringmoe.tasks.frozen import probe
 
+pytestmark = pytest.mark.slow  # each trains
+
 CLASSES = {"red": 0, "green": 1, "blue": 2}
 
 
