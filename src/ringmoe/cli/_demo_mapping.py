@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
-import rasterio
 
+from ringmoe.cli._demo_results import read_classes, read_manifest
 from ringmoe.datasets import DataConfig
 from ringmoe.deployment import predict_scene
 from ringmoe.pruning.fingerprint import fingerprint
@@ -32,7 +31,7 @@ def adapt(checkpoint: Path, scenes: Path, out: Path, steps: int, seed: int) -> P
         seed: Of the head's first weights and the order of examples.
     """
     split = out.with_suffix(".split.csv")
-    names = [scene["name"] for scene in _manifest(scenes)["scenes"]]
+    names = [scene["name"] for scene in read_manifest(scenes)["scenes"]]
     lines = [f"{name},train" for name in names[:EXAMPLES]]
     split.write_text("\n".join(["name,part", *lines]) + "\n")
     config = FinetuneConfig(
@@ -65,7 +64,7 @@ def map_scene(model: Path, scenes: Path, out: Path) -> MapView:
         out: The map, a `.tif`.
     """
     task = load_task(model)
-    (file,) = (f for f in _manifest(scenes)["scenes"][0]["files"] if f["sensor"] == SENSOR)
+    (file,) = (f for f in read_manifest(scenes)["scenes"][0]["files"] if f["sensor"] == SENSOR)
     scene = open_scene(scenes / file["path"], SENSOR)
     result = predict_scene(
         task,
@@ -77,7 +76,7 @@ def map_scene(model: Path, scenes: Path, out: Path) -> MapView:
         tile_size=CROP_SIZE,
         fingerprint=fingerprint(model),
     )
-    mapped, truth = (_read(path) for path in (out, scenes / file["labels"]["mask"]))
+    mapped, truth = (read_classes(path) for path in (out, scenes / file["labels"]["mask"]))
     keys = [channel.key for channel in scene.channels]
     colours = np.array(LAND_COVER_COLOURS, np.uint8)
     return MapView(
@@ -99,12 +98,3 @@ def mean_iou(mapped: np.ndarray, truth: np.ndarray) -> float:
         for index in np.union1d(mapped, truth)
     ]
     return float(np.mean(shares))
-
-
-def _manifest(folder: Path) -> dict:
-    return json.loads((folder / "simulation.json").read_text())
-
-
-def _read(path: Path) -> np.ndarray:
-    with rasterio.open(path) as file:
-        return file.read(1)

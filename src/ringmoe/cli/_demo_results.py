@@ -86,7 +86,8 @@ def gather_results(
     )
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What `simulation.json` says of a folder of scenes."""
     manifest: dict[str, Any] = json.loads((folder / "simulation.json").read_text())
     return manifest
 
@@ -103,13 +104,13 @@ def _scene_files(folder: Path) -> Sequence[SceneFiles]:
             for file in scene["files"]
             if "mask" in file["labels"]
         }
-        for scene in _manifest(folder)["scenes"]
+        for scene in read_manifest(folder)["scenes"]
     ]
 
 
 def _scenes_to_show(folder: Path) -> Sequence[SceneFiles]:
     """The first scene of each kind that is worth a picture, or the first few of any."""
-    kinds = [scene["class"] for scene in _manifest(folder)["scenes"]]
+    kinds = [scene["class"] for scene in read_manifest(folder)["scenes"]]
     chosen = [kinds.index(kind) for kind in SCENES_SHOWN if kind in kinds]
     files = _scene_files(folder)
     return [files[number] for number in chosen] or files[: len(SCENES_SHOWN)]
@@ -203,13 +204,14 @@ def _pixels(
     """Features and classes of the same few pixels of a scene for every model."""
     raster = open_scene(image, sensor).read()
     features = dense_features(model, observe(raster.values[None], get_sensor(sensor)))[0]
-    classes = _classes(land_cover)
+    classes = read_classes(land_cover)
     chosen = np.random.default_rng(0).choice(classes.size, PROBE_PIXELS, replace=False)
     index = torch.from_numpy(chosen)
     return features.flatten(1)[:, index].T, torch.from_numpy(classes.ravel()[chosen]).long()
 
 
-def _classes(land_cover: Path) -> np.ndarray:
+def read_classes(land_cover: Path) -> np.ndarray:
+    """A map of classes `(H, W)`."""
     with rasterio.open(land_cover) as file:
         return file.read(1)
 
@@ -217,7 +219,7 @@ def _classes(land_cover: Path) -> np.ndarray:
 def _commonest_class(scenes: Sequence[SceneFiles], fit: int) -> float:
     """Accuracy on the test scenes of always naming the class commonest in the others."""
     train, test = (
-        np.concatenate([_classes(next(iter(s.values()))[2]).ravel() for s in part])
+        np.concatenate([read_classes(next(iter(s.values()))[2]).ravel() for s in part])
         for part in (scenes[:fit], scenes[fit:])
     )
     return float((test == np.bincount(train).argmax()).mean())

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from types import TracebackType
 
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from ringmoe.training.progress import ProgressBar
 
-class MapProgress:
+
+class MapProgress(ProgressBar):
     """Rows of the map, tiles a second, time left.
 
     Args:
@@ -18,30 +19,18 @@ class MapProgress:
     """
 
     def __init__(self, first_row: int, rows: int, *, shown: bool = True) -> None:
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TaskProgressColumn(),
-            TextColumn("{task.fields[figures]}"),
-            TimeRemainingColumn(),
-            disable=not shown,
+        super().__init__(
+            Progress(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=24),
+                TaskProgressColumn(),
+                TextColumn("{task.fields[figures]}"),
+                TimeRemainingColumn(),
+                disable=not shown,
+            )
         )
         self._task = self._bar.add_task("map", total=rows, completed=first_row, figures="")
         self._start, self._tiles = time.monotonic(), 0
-
-    def __enter__(self) -> MapProgress:
-        """Show the bar."""
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Leave the last state standing."""
-        self._bar.stop()
 
     def mapped(self, rows: int, tiles: int) -> None:
         """So many rows are final; so many tiles have been through the model."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -29,8 +28,6 @@ from ringmoe.training import (
     require,
     to_plain,
 )
-
-logger = logging.getLogger(__name__)
 
 HEADS_FILE = "pretraining.safetensors"  # decoders and mask token: what model/ does not hold
 
@@ -183,10 +180,7 @@ def pretrain(config: PretrainConfig, *, resume: bool = False, progress: bool = T
         modalities = chosen_modalities(config, archive)
         run = begin_run(config.out, to_plain(config), archive.fingerprint, ranks, resume=resume)
         trainer = Trainer(make_objective(config, modalities), config, ranks)
-        checkpoint = run.latest_checkpoint()
-        if checkpoint is not None:
-            logger.info("resuming from %s", checkpoint)
-            trainer.load(checkpoint)
+        trainer.resume(run)
         loader = TileLoader(
             archive,
             batch_size=config.batch_size // config.accumulate,

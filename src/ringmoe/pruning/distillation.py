@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,8 +26,6 @@ from ringmoe.training import (
     require,
     to_plain,
 )
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True)
@@ -100,10 +97,7 @@ def distil(config: DistilConfig, *, resume: bool = False, progress: bool = True)
         data = f"{archive.fingerprint}, teacher {fingerprint(config.teacher)}"
         run = begin_run(config.out, to_plain(config), data, ranks, resume=resume)
         trainer = Trainer(objective, config, ranks)
-        checkpoint = run.latest_checkpoint()
-        if checkpoint is not None:
-            logger.info("resuming from %s", checkpoint)
-            trainer.load(checkpoint)
+        trainer.resume(run)
         loader = TileLoader(
             archive,
             batch_size=config.batch_size // config.accumulate,

@@ -97,10 +97,7 @@ def finetune(
             write_split(run.path / SPLIT, examples, parts)
         objective = Finetuning(model, layer_decay=config.layer_decay, head_rate=config.head_rate)
         trainer = Trainer(objective, config, ranks)
-        checkpoint = run.latest_checkpoint()
-        if checkpoint is not None:
-            logger.info("resuming from %s", checkpoint)
-            trainer.load(checkpoint)
+        trainer.resume(run)
         validation = Validation(
             trainer,
             make_loader(examples, parts["validation"], config)

@@ -177,6 +177,17 @@ class Trainer:
             groups["average"] = self.average.weights
         return save_checkpoint(folder, self.steps_taken, groups, keep=self.config.keep_checkpoints)
 
+    def resume(self, run: RunFolder) -> None:
+        """Go on from a run's newest checkpoint; a run without one begins.
+
+        Raises:
+            CheckpointError: It is damaged, or is not of this model.
+        """
+        checkpoint = run.latest_checkpoint()
+        if checkpoint is not None:
+            logger.info("resuming from %s", checkpoint)
+            self.load(checkpoint)
+
     def load(self, path: Path) -> None:
         """Go on from a checkpoint.
 
