@@ -16,7 +16,14 @@ Forms, each the last axis of a float64 array:
 
 torchvision's `box_convert` has the same sense of rotation, in degrees; DOTA's files hold corners;
 mmrotate's angles are clockwise: change their sign.
+
+What computes with tensors is looked up when first used, so that forms need no torch.
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from ringmoe.boxes.forms import (
     area,
@@ -28,8 +35,16 @@ from ringmoe.boxes.forms import (
     xyxy_to_corners,
     xyxy_to_cxcywhr,
 )
+from ringmoe.boxes.objects import Objects
+
+if TYPE_CHECKING:
+    from ringmoe.boxes.batch import ObjectBatch
+
+_WITH_TORCH = {"ObjectBatch": "batch"}
 
 __all__ = [
+    "ObjectBatch",
+    "Objects",
     "area",
     "canonical",
     "corners_to_cxcywhr",
@@ -39,3 +54,11 @@ __all__ = [
     "xyxy_to_corners",
     "xyxy_to_cxcywhr",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        module = importlib.import_module(f"ringmoe.boxes.{_WITH_TORCH[name]}")
+    except KeyError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+    return getattr(module, name)

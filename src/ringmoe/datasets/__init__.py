@@ -20,7 +20,7 @@ from ringmoe.datasets.labelled import (
 from ringmoe.datasets.labelled_files import LabelledFiles, open_data
 from ringmoe.datasets.published import Benchmark, aid, land_use, mstar, polsf
 from ringmoe.datasets.split_file import read_split, write_split
-from ringmoe.datasets.splits import check_training, label_of, split_data
+from ringmoe.datasets.splits import check_training, classes_of, label_of, split_data
 from ringmoe.datasets.tiles import IGNORED, LabelledTiles, cut_blocks
 from ringmoe.datasets.torchgeo import TorchGeoData, from_torchgeo
 
@@ -45,6 +45,7 @@ __all__ = [
     "aid",
     "check_training",
     "class_folders",
+    "classes_of",
     "cut_blocks",
     "fingerprint",
     "from_torchgeo",

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from ringmoe.boxes import Objects
 from ringmoe.datasets.config import DATES
 from ringmoe.datasets.labelled import Example, Source
 from ringmoe.datasets.tiles import IGNORED
@@ -83,7 +84,7 @@ class Prepared:
 
     images: dict[str, np.ndarray]
     valid: dict[str, np.ndarray]
-    label: int | np.ndarray
+    label: int | np.ndarray | Objects
 
 
 def prepare(example: Example, sources: Mapping[str, Source], cut: Cut) -> Prepared:

@@ -10,10 +10,11 @@ from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
+from ringmoe.boxes import Objects
 from ringmoe.errors import ShapeError
 from ringmoe.sensors import Channel, Sensor
 
-LabelKind = Literal["class", "mask", "height"]
+LabelKind = Literal["class", "mask", "height", "boxes", "rotated-boxes"]
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,8 @@ class Example:
         name: Unique in its data set; says where it comes from.
         images: By the names of `LabelledData.sources`, all of one height and width.
         label: A class index; `(H, W)` int64 class indices, `IGNORED` (-1) where there is none; or
-            `(H, W)` float32 heights in metres, NaN where unknown.
+            `(H, W)` float32 heights in metres, NaN where unknown; or objects, horizontal (kind
+            "boxes") or rotated ("rotated-boxes").
 
     Raises:
         ShapeError: Images and label do not lie on one grid.
@@ -83,7 +85,7 @@ class Example:
 
     name: str
     images: Mapping[str, Image]
-    label: int | np.ndarray
+    label: int | np.ndarray | Objects
 
     def __post_init__(self) -> None:
         sizes = {name: image.size for name, image in self.images.items()}

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ringmoe.boxes import ObjectBatch, Objects
 from ringmoe.datasets.config import DATES
 from ringmoe.datasets.cutting import Cut, How, Prepared, prepare
 from ringmoe.datasets.labelled import LabelledData
@@ -25,12 +26,12 @@ class LabelledBatch:
         observations: By the names of `LabelledData.sources`; one may be absent where the loader
             was told to leave out modalities.
         labels: `(N,)` int64 class indices; `(N, H, W)` int64, `IGNORED` (-1) where there is none;
-            or `(N, H, W)` float32 metres, NaN where unknown.
+            `(N, H, W)` float32 metres, NaN where unknown; or the objects of all images.
         names: Of the examples.
     """
 
     observations: dict[str, Observation]
-    labels: Tensor
+    labels: Tensor | ObjectBatch
     names: tuple[str, ...]
 
     def __len__(self) -> int:
@@ -173,12 +174,13 @@ class LabelledLoader:
             prepare(example, self.data.sources, Cut.of(crops, index, self.crop_size, self._how))
             for index, example in enumerate(examples)
         ]
+        names = tuple(example.name for example in examples)
         return LabelledBatch(
             observations={
                 name: self._observe(name, parts) for name in self.data.sources if name != dropped
             },
-            labels=torch.from_numpy(np.stack([part.label for part in parts])),
-            names=tuple(example.name for example in examples),
+            labels=_together([part.label for part in parts], names),
+            names=names,
         )
 
     def _observe(self, name: str, parts: Sequence[Prepared]) -> Observation:
@@ -191,3 +193,13 @@ class LabelledLoader:
             None if valid.all() else torch.from_numpy(valid),
             None if self._how == "resize" else source.sensor.gsd,
         )
+
+
+def _together(
+    labels: Sequence[int | np.ndarray | Objects], names: tuple[str, ...]
+) -> Tensor | ObjectBatch:
+    """One tensor, or one batch of objects."""
+    objects = [label for label in labels if isinstance(label, Objects)]
+    if objects:
+        return ObjectBatch.stack(objects, names)
+    return torch.from_numpy(np.stack([np.asarray(label) for label in labels]))

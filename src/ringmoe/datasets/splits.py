@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ringmoe.boxes import Objects
 from ringmoe.datasets.blocks import split_into_blocks
 from ringmoe.datasets.config import PARTS, DataConfig
 from ringmoe.datasets.labelled import LabelledData
@@ -67,7 +68,7 @@ def check_training(data: LabelledData, indices: np.ndarray) -> None:
     for index in indices:
         if not missing:
             return
-        missing -= set(np.unique(label_of(data, int(index))).tolist())
+        missing -= set(classes_of(label_of(data, int(index))).tolist())
     if missing and data.kind != "height":
         names = ", ".join(data.classes[index] for index in sorted(missing))
         raise DatasetError(
@@ -76,9 +77,14 @@ def check_training(data: LabelledData, indices: np.ndarray) -> None:
         )
 
 
-def label_of(data: LabelledData, index: int) -> int | np.ndarray:
+def label_of(data: LabelledData, index: int) -> int | np.ndarray | Objects:
     """The label of an example, without its images where the data can do without reading them."""
     return data.label(index) if isinstance(data, LabelledFiles) else data[index].label
+
+
+def classes_of(label: int | np.ndarray | Objects) -> np.ndarray:
+    """The class indices of a label: of the image, of its pixels, or of its objects."""
+    return np.ravel(label.classes if isinstance(label, Objects) else label)
 
 
 def _declared_or_drawn(data: LabelledData, config: DataConfig) -> Split:

@@ -17,6 +17,7 @@ from ringmoe.datasets import (
     LabelledData,
     LabelledLoader,
     check_training,
+    classes_of,
     fingerprint,
     label_of,
     open_data,
@@ -161,8 +162,8 @@ def class_weights(examples: LabelledData, training: np.ndarray) -> tuple[float, 
     classes = len(examples.classes)
     counts = np.zeros(classes, np.int64)
     for index in training:
-        labels = np.asarray(label_of(examples, int(index)))
-        counts += np.bincount(labels[labels != IGNORED].ravel(), minlength=classes)
+        labels = classes_of(label_of(examples, int(index)))
+        counts += np.bincount(labels[labels != IGNORED], minlength=classes)
     empty = [name for name, n in zip(examples.classes, counts, strict=True) if not n]
     if empty:
         raise DatasetError(f"no training label of class {', '.join(empty)}: leave it out")

@@ -106,5 +106,6 @@ def _features(
     for batch in loader.epoch():
         views = [pooled_features(model, [image]) for image in batch.observations.values()]
         rows.append(torch.cat(views, dim=1))
+        assert isinstance(batch.labels, torch.Tensor)
         labels.append(batch.labels)
     return torch.cat(rows), torch.cat(labels)

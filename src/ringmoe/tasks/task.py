@@ -5,11 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from ringmoe.datasets import LabelKind
 from ringmoe.errors import ConfigError
 from ringmoe.training import Terms
 
@@ -44,7 +45,7 @@ class Task(ABC):
     """
 
     name: ClassVar[str]
-    label_kind: ClassVar[Literal["class", "mask", "height"]]
+    label_kind: ClassVar[LabelKind]
     dates: ClassVar[int] = 1
     best: ClassVar[str]
     higher_is_better: ClassVar[bool] = True
@@ -66,7 +67,7 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def counts(self, labels: Tensor) -> Terms:
+    def counts(self, labels: Any) -> Terms:
         """What the loss divides by: float64 scalars or vectors, without gradient.
 
         Args:
@@ -74,7 +75,7 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def sums(self, output: Tensor, labels: Tensor) -> Terms:
+    def sums(self, output: Any, labels: Any) -> Terms:
         """Additive sums, with gradient, over one micro-batch.
 
         Args:
@@ -92,7 +93,7 @@ class Task(ABC):
         """Fresh metrics under the names that papers use; `update(output, labels)`."""
 
     @abstractmethod
-    def decode(self, output: Tensor) -> Tensor:
+    def decode(self, output: Any) -> Any:
         """What users want of an output: `(B,)` or `(B, H, W)` class indices, or metres."""
 
 
