@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
+import shutil
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from ringmoe import __version__
-from ringmoe.errors import CheckpointError, ConfigError, WriteError
+from ringmoe.errors import CheckpointError, ConfigError, RingmoeError, WriteError
 from ringmoe.models.config import ModelConfig
 from ringmoe.models.shards import INDEX, WEIGHTS
-from ringmoe.sensors import modality_named
+from ringmoe.sensors import get_sensor, modality_named
+
+logger = logging.getLogger(__name__)
 
 CONFIG, CARD = "config.json", "model-card.md"
 TASK, TASK_WEIGHTS = "task.json", "task.safetensors"  # of a model that was adapted to a task
@@ -87,3 +92,32 @@ def refuse_to_overwrite(folder: Path) -> None:
             f"{folder} is not a checkpoint folder (it holds {', '.join(strays[:3]) or 'a file'}): "
             "choose another, nothing was overwritten"
         )
+
+
+def keep_task(source: Path, folder: Path, modalities: Sequence[str]) -> None:
+    """Copy what a checkpoint was adapted to, its task and head, to one that was made of it.
+
+    A head sees the widths of the backbone's maps, which pruning and 8 bits leave as they are; it is
+    left out, with a warning, where a modality that it takes is not there any more.
+
+    Args:
+        source: A checkpoint folder, of a task or not.
+        folder: The checkpoint made of it.
+        modalities: That the new one serves.
+
+    Raises:
+        CheckpointError: What describes the task is damaged.
+    """
+    if not (source / TASK).is_file():
+        return
+    try:
+        images = json.loads((source / TASK).read_text())["sources"].values()
+        taken = {get_sensor(image["sensor"]).modality for image in images}
+    except (KeyError, TypeError, AttributeError, ValueError, RingmoeError) as error:
+        raise CheckpointError(f"{source / TASK} describes no task: {error!r}") from None
+    lacking = sorted(taken - set(modalities))
+    if lacking:
+        logger.warning("%s: its head is left out: it takes %s", source, ", ".join(lacking))
+        return
+    for name in (TASK, TASK_WEIGHTS):
+        shutil.copyfile(source / name, folder / name)

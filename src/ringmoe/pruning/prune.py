@@ -13,7 +13,7 @@ from torch import Tensor
 from ringmoe.errors import ConfigError
 from ringmoe.files import replacing
 from ringmoe.models import ModelConfig, RingMoE, default_card, read_config
-from ringmoe.models.folder import CARD, refuse_to_overwrite, write_config
+from ringmoe.models.folder import CARD, keep_task, refuse_to_overwrite, write_config
 from ringmoe.models.hub import local_folder
 from ringmoe.models.plan import block_of, plan_part, rows_of, shapes
 from ringmoe.models.reading import new_buffer, read_chunks, read_tensor
@@ -91,7 +91,7 @@ def prune(
     """A smaller checkpoint from a checkpoint, which may be larger than memory.
 
     It is read, pruned and written block by block: memory is needed for one layer. What a method
-    leaves as it is goes from file to file as bytes.
+    leaves as it is goes from file to file as bytes. A task's head is kept where its modalities are.
 
     Args:
         checkpoint: What to prune: a folder, or the id of a repository on the Hugging Face hub.
@@ -147,6 +147,7 @@ def prune(
                 progress(total, total)
         write_config(unfinished, result)
         (unfinished / CARD).write_text(_card(result, checkpoint, method))
+        keep_task(source, unfinished, result.modalities)
     return folder
 
 

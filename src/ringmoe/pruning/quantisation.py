@@ -12,7 +12,7 @@ from torch import Tensor
 from ringmoe.errors import CheckpointError
 from ringmoe.files import replacing
 from ringmoe.models import ModelConfig, RingMoE, default_card, plan_load
-from ringmoe.models.folder import CARD, refuse_to_overwrite, write_config
+from ringmoe.models.folder import CARD, keep_task, refuse_to_overwrite, write_config
 from ringmoe.models.hub import local_folder
 from ringmoe.models.plan import scale_shape
 from ringmoe.models.reading import new_buffer, read_tensor
@@ -92,6 +92,8 @@ def quantise(
                 _write(name, read(name), writer, source)
         write_config(unfinished, config, quantised=True)
         (unfinished / CARD).write_text(_card(source, config))
+        if not isinstance(source, RingMoE):
+            keep_task(local_folder(source), unfinished, config.modalities)
     return folder
 
 
