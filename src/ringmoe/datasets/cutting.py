@@ -11,6 +11,7 @@ import numpy as np
 from ringmoe.boxes import Objects
 from ringmoe.datasets.config import DATES
 from ringmoe.datasets.labelled import Example, Source
+from ringmoe.datasets.objects import geometry
 from ringmoe.datasets.tiles import IGNORED
 from ringmoe.sampling import Crops, resize
 from ringmoe.sensors import normalise
@@ -71,6 +72,20 @@ class Cut:
             square = square[..., ::-1]
         return np.rot90(square, self.turns, axes=(-2, -1))
 
+    def move(self, objects: Objects, size: tuple[int, int]) -> Objects:
+        """The objects of an image of that height and width where `take` and `place` bring them."""
+        height, width = size
+        if self.how == "resize":
+            objects = geometry.scaled(objects, self.size / width, self.size / height)
+        else:
+            height, width = min(self.size, height - self.row), min(self.size, width - self.column)
+            objects, _ = geometry.within(objects, self.column, self.row, width, height)
+            left, top = (self.size - width) // 2, (self.size - height) // 2
+            objects = geometry.shifted(objects, left, top)
+        if self.mirrored:
+            objects = geometry.mirrored(objects, self.size)
+        return geometry.turned(objects, self.turns, self.size)
+
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
@@ -79,7 +94,7 @@ class Prepared:
     Attributes:
         images: Name to normalised `(C, S, S)` float32, 0 where invalid.
         valid: Name to `(S, S)` bool.
-        label: A class index, `(S, S)` int64 or `(S, S)` float32.
+        label: A class index, `(S, S)` int64 or `(S, S)` float32, or objects.
     """
 
     images: dict[str, np.ndarray]
@@ -91,7 +106,7 @@ def prepare(example: Example, sources: Mapping[str, Source], cut: Cut) -> Prepar
     """Cut, normalise, and where asked resize, flip and turn.
 
     A pixel without data keeps no label: of two dates where either lacks data, of several sensors
-    where all do.
+    where all do. Objects follow their image (`Cut.move`).
     """
     images, valid = {}, {}
     for name, image in example.images.items():
@@ -102,6 +117,8 @@ def prepare(example: Example, sources: Mapping[str, Source], cut: Cut) -> Prepar
         if cut.how == "resize":
             planes, known = resize(planes, known, cut.size)
         images[name], valid[name] = cut.place(planes, 0), cut.place(known, False)
+    if isinstance(example.label, Objects):
+        return Prepared(images, valid, cut.move(example.label, example.size))
     if not isinstance(example.label, np.ndarray):
         return Prepared(images, valid, example.label)
     combine = np.logical_and if set(images) == set(DATES) else np.logical_or

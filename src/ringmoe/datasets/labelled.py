@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -133,10 +133,10 @@ class LabelledData(Protocol):
 def fingerprint(data: LabelledData) -> str:
     """What a resumed run compares: the same data give the same 16 hexadecimal digits.
 
-    Of kind, classes, sensors, channels and names, and of the files' sizes in bytes where the data
-    know them (an attribute `sizes`). Pixels are not read.
+    Of kind, classes, sensors, channels and names, and of the files' sizes in bytes and the objects
+    where the data know them (attributes `sizes` and `objects`). Pixels are not read.
     """
-    facts = {
+    facts: dict[str, Any] = {
         "kind": data.kind,
         "classes": list(data.classes),
         "sources": {
@@ -146,4 +146,13 @@ def fingerprint(data: LabelledData) -> str:
         "names": list(data.names),
         "sizes": [int(size) for size in getattr(data, "sizes", ())],
     }
+    objects = getattr(data, "objects", None)
+    if objects is not None:
+        facts["objects"] = [_digest(one) for one in objects]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _digest(objects: Objects) -> str:
+    parts = (objects.boxes, objects.classes, objects.ignored, objects.ids)
+    joined = b"".join(part.tobytes() for part in parts if part is not None)
+    return hashlib.sha256(joined).hexdigest()

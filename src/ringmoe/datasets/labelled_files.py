@@ -6,14 +6,19 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
+from ringmoe.boxes import Objects
 from ringmoe.datasets.class_codes import ClassCodes
 from ringmoe.datasets.config import DataConfig, ImageFormat
 from ringmoe.datasets.folders import read_folders
 from ringmoe.datasets.labelled import Example, Image, LabelKind, Source
 from ringmoe.datasets.labels import check_same_grid, read_heights, read_mask
+from ringmoe.datasets.objects.annotations import Problem
+from ringmoe.datasets.objects.geometry import within
+from ringmoe.datasets.objects.opening import open_objects
 from ringmoe.datasets.simulated import is_simulation, read_simulation
 from ringmoe.datasets.table import Row, read_csv, windowed_name
 from ringmoe.errors import ConfigError, DatasetError
@@ -38,6 +43,8 @@ class LabelledFiles:
         class_of: `(N,)` int64, the class of each example, for kind "class".
         codes: What a mask's codes mean, for kind "mask".
         unknown_heights: Numbers that mean "no height", for kind "height".
+        objects: Of each example's whole image, for kinds "boxes" and "rotated-boxes".
+        problems: What is wrong with labels of objects; the rest is used without it.
         sizes: Bytes of each example's files.
     """
 
@@ -49,6 +56,8 @@ class LabelledFiles:
     class_of: np.ndarray | None = None
     codes: ClassCodes | None = None
     unknown_heights: tuple[float, ...] = ()
+    objects: tuple[Objects, ...] | None = None
+    problems: tuple[Problem, ...] = ()
     sizes: tuple[int, ...] = ()
     _checked: set[int] = field(default_factory=set, init=False, repr=False)
 
@@ -84,11 +93,13 @@ class LabelledFiles:
         self._checked.add(index)
         return Example(row.name, images, self._label(index, first, window))
 
-    def label(self, index: int) -> int | np.ndarray:
+    def label(self, index: int) -> int | np.ndarray | Objects:
         """The label alone: what `self[index].label` is, without reading its images."""
         row = self.rows[index]
         if self.class_of is not None:
             return int(self.class_of[index])
+        if self.objects is not None:
+            return self._objects(index)
         first = self._open(row, next(iter(self.formats)))
         return self._label(index, first, row.window or _whole(first))
 
@@ -97,13 +108,22 @@ class LabelledFiles:
         row = self.rows[index]
         return row.window or _whole(self._open(row, next(iter(self.formats))))
 
-    def _label(self, index: int, scene: Scene, window: Window) -> int | np.ndarray:
+    def _label(self, index: int, scene: Scene, window: Window) -> int | np.ndarray | Objects:
         path = self.rows[index].label
         if self.class_of is not None:
             return int(self.class_of[index])
+        if self.objects is not None:
+            return self._objects(index)
         if self.codes is not None:
             return read_mask(path, self.codes, scene, window)
         return read_heights(path, scene, window, self.unknown_heights)
+
+    def _objects(self, index: int) -> Objects:
+        assert self.objects is not None
+        whole, window = self.objects[index], self.rows[index].window
+        if window is None:
+            return whole
+        return within(whole, window.column, window.row, window.width, window.height)[0]
 
     def _open(self, row: Row, name: str) -> Scene:
         scene = open_image(row.images[name], self.formats[name])
@@ -145,7 +165,11 @@ def open_data(config: DataConfig, kind: LabelKind | None = None) -> LabelledFile
         raise ConfigError(f"data.kind: expected {kind!r} for this task, got {config.kind!r}")
     kind = config.kind or kind
     if kind is None:
-        raise ConfigError('data.kind: expected "class", "mask" or "height", got nothing')
+        raise ConfigError(
+            f"data.kind: expected one of {', '.join(get_args(LabelKind))}, got nothing"
+        )
+    if kind in ("boxes", "rotated-boxes"):
+        return _open_objects(config, kind)
     rows, known = _read_rows(config, kind)
     formats = config.formats(rows[0].images)
     class_of, codes, classes = None, None, tuple[str, ...]()
@@ -156,23 +180,54 @@ def open_data(config: DataConfig, kind: LabelKind | None = None) -> LabelledFile
     elif kind == "mask":
         codes = ClassCodes.parse(config.classes or known, config.ignore)
         classes = codes.names
-    opened = {name: open_image(rows[0].images[name], form) for name, form in formats.items()}
     if config.tile_size:
-        first = next(iter(formats))
+        first, form = next(iter(formats.items()))
         rows = [
-            tile for row in rows for tile in _tiles(row, formats[first], first, config.tile_size)
+            tile
+            for row in rows
+            for tile in _tiles(row, _whole(open_image(row.images[first], form)), config.tile_size)
         ]
     return LabelledFiles(
         kind=kind,
         rows=tuple(rows),
         formats=formats,
-        sources={name: Source(scene.sensor, scene.channels) for name, scene in opened.items()},
+        sources=_sources(rows[0], formats),
         classes=classes,
         class_of=class_of,
         codes=codes,
         unknown_heights=_heights(config.ignore) if kind == "height" else (),
         sizes=_sizes(rows, kind),
     )
+
+
+def _open_objects(config: DataConfig, kind: LabelKind) -> LabelledFiles:
+    """Images with objects, where asked cut into tiles."""
+    opened = open_objects(config, rotated=kind == "rotated-boxes")
+    rows, objects = opened.rows, opened.objects
+    if config.tile_size:
+        tiles = [
+            (tile, of)
+            for row, of, (height, width) in zip(rows, objects, opened.sizes, strict=True)
+            for tile in _tiles(row, Window(0, 0, height, width), config.tile_size)
+        ]
+        rows, objects = [tile for tile, _ in tiles], [of for _, of in tiles]
+    formats = config.formats(rows[0].images)
+    return LabelledFiles(
+        kind=kind,
+        rows=tuple(rows),
+        formats=formats,
+        sources=_sources(rows[0], formats),
+        classes=opened.classes,
+        objects=tuple(objects),
+        problems=opened.problems,
+        sizes=_sizes(rows, kind),
+    )
+
+
+def _sources(row: Row, formats: dict[str, ImageFormat]) -> dict[str, Source]:
+    """What the images of an example are."""
+    opened = {name: open_image(row.images[name], form) for name, form in formats.items()}
+    return {name: Source(scene.sensor, scene.channels) for name, scene in opened.items()}
 
 
 def _read_rows(config: DataConfig, kind: LabelKind) -> tuple[list[Row], tuple[str, ...]]:
@@ -209,10 +264,9 @@ def _number_first(label: str) -> tuple[bool, int, str]:
     return (not label.isdigit(), int(label) if label.isdigit() else 0, label)
 
 
-def _tiles(row: Row, form: ImageFormat, name: str, size: int) -> list[Row]:
+def _tiles(row: Row, image: Window, size: int) -> list[Row]:
     """A row's image cut into tiles from the upper left; the last of a row or column may be less."""
-    scene = open_image(row.images[name], form)
-    whole = row.window or _whole(scene)
+    whole = row.window or image
     if whole.height <= size and whole.width <= size:
         return [row]
     windows = [

@@ -36,19 +36,35 @@ def read_simulation(
     Raises:
         DatasetError: The manifest cannot be read, or has no image of a sensor.
     """
+    manifest = read_manifest(folder)
+    changes = tuple(sensors) == DATES
+    read = _change if changes else _still
+    rows = [read(folder, scene, kind, sensors) for scene in manifest["scenes"]]
+    return rows, CHANGE if changes else tuple(manifest["land_cover"])
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What `ringmoe simulate` has written into a folder.
+
+    Raises:
+        DatasetError: The manifest cannot be read.
+    """
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text())
-        scenes, land_cover = manifest["scenes"], tuple(manifest["land_cover"])
+        return {key: manifest[key] for key in ("scenes", "land_cover", "object_classes")}
     except (KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise DatasetError(f"{path}: not what `ringmoe simulate` writes ({error!r})") from None
-    changes = tuple(sensors) == DATES
-    read = _change if changes else _still
-    rows = [read(folder, scene, kind, sensors) for scene in scenes]
-    return rows, CHANGE if changes else land_cover
 
 
-def _still(folder: Path, scene: Any, kind: LabelKind, sensors: Mapping[str, str]) -> Row:
+def still_files(
+    folder: Path, scene: Any, sensors: Mapping[str, str]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """The images of a scene by their names, and its labels as the manifest has them.
+
+    Raises:
+        DatasetError: There is no image of a sensor.
+    """
     files = {
         get_sensor(file["sensor"]).name: file for file in scene["files"] if "mask" in file["labels"]
     }
@@ -58,10 +74,15 @@ def _still(folder: Path, scene: Any, kind: LabelKind, sensors: Mapping[str, str]
             f"{folder / MANIFEST}: no image of {', '.join(lacking)}: the simulated sensors are "
             f"{', '.join(files)}"
         )
-    label = next(iter(files.values()))["labels"]
+    images = {name: str(folder / files[sensor]["path"]) for name, sensor in sensors.items()}
+    return images, next(iter(files.values()))["labels"]
+
+
+def _still(folder: Path, scene: Any, kind: LabelKind, sensors: Mapping[str, str]) -> Row:
+    images, label = still_files(folder, scene, sensors)
     return Row(
         name=scene["name"],
-        images={name: str(folder / files[sensor]["path"]) for name, sensor in sensors.items()},
+        images=images,
         label=label["class"] if kind == "class" else str(folder / label[kind]),
         where=str(folder / MANIFEST),
     )

@@ -83,8 +83,10 @@ def label_of(data: LabelledData, index: int) -> int | np.ndarray | Objects:
 
 
 def classes_of(label: int | np.ndarray | Objects) -> np.ndarray:
-    """The class indices of a label: of the image, of its pixels, or of its objects."""
-    return np.ravel(label.classes if isinstance(label, Objects) else label)
+    """The class indices of a label: of the image, its pixels, or its objects not ignored."""
+    if not isinstance(label, Objects):
+        return np.ravel(label)
+    return label.classes if label.ignored is None else label.classes[~label.ignored]
 
 
 def _declared_or_drawn(data: LabelledData, config: DataConfig) -> Split:
@@ -143,14 +145,22 @@ def _by_quota(names: Sequence[str], shares: Sequence[float], seed: int) -> np.nd
 def _by_class(
     data: LabelledData, members: np.ndarray, shares: Sequence[float], seed: int
 ) -> np.ndarray:
-    """At random; where an example is of one class, each class in the same shares."""
+    """At random, each class in the same shares; of several in an image the rarest is its class."""
     names = np.array(data.names)[members]
-    if not isinstance(data, LabelledFiles) or data.class_of is None:
+    if not isinstance(data, LabelledFiles) or (data.class_of is None and data.objects is None):
         return _by_quota(names.tolist(), shares, seed)
-    class_of, parts = data.class_of[members], np.zeros(len(members), np.int64)
+    class_of = _rarest(data, members) if data.class_of is None else data.class_of[members]
+    parts = np.zeros(len(members), np.int64)
     for index in np.unique(class_of):
         parts[class_of == index] = _by_quota(names[class_of == index].tolist(), shares, seed)
     return parts
+
+
+def _rarest(data: LabelledFiles, members: np.ndarray) -> np.ndarray:
+    """`(N,)` of each image the class of its objects that fewest images have; -1 without objects."""
+    present = np.stack([_histogram(data, int(index)) for index in members]) > 0
+    rarity = np.where(present, present.sum(0), len(members) + 1)
+    return np.where(present.any(1), rarity.argmin(1), -1)
 
 
 def _by_blocks(
@@ -181,8 +191,8 @@ def _by_blocks(
 
 
 def _histogram(data: LabelledFiles, index: int) -> np.ndarray:
-    """`(K,)` pixels of each class in an example; heights are one class."""
+    """`(K,)` pixels or objects of each class in an example; heights are one class."""
     if data.kind == "height":
         return np.ones(1)
-    labels = np.atleast_1d(data.label(index))
-    return np.bincount(labels[labels != IGNORED].reshape(-1), minlength=len(data.classes))
+    labels = classes_of(data.label(index))
+    return np.bincount(labels[labels != IGNORED], minlength=len(data.classes))

@@ -1,0 +1,226 @@
+"""From label files to `Objects` with numbered classes, checked against their images."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from ringmoe.boxes import Objects, area
+from ringmoe.datasets.config import DataConfig, ImageFormat
+from ringmoe.datasets.objects.annotations import Annotations, Found, Problem, log_problems
+from ringmoe.datasets.objects.geometry import within
+from ringmoe.datasets.objects.layouts import find_objects
+from ringmoe.datasets.table import Row
+from ringmoe.errors import DatasetError, RingmoeError
+from ringmoe.scenes import open_scene
+
+logger = logging.getLogger(__name__)
+
+# Label files count pixels from 0 or from 1, and round: a box may reach out by so many pixels
+# without anything being wrong.
+_ROUNDING = 1.5
+
+
+@dataclass(frozen=True, eq=False)
+class OpenedObjects:
+    """Images with their objects.
+
+    Attributes:
+        rows: The images that can be used.
+        objects: Of each, in pixels of the whole image.
+        sizes: Height and width of each.
+        classes: Class names in the order of their indices.
+        problems: What was wrong with the rest.
+    """
+
+    rows: list[Row]
+    objects: list[Objects]
+    sizes: list[tuple[int, int]]
+    classes: tuple[str, ...]
+    problems: tuple[Problem, ...]
+
+
+def open_objects(config: DataConfig, rotated: bool) -> OpenedObjects:
+    """Find images with objects, in whatever layout they are.
+
+    Args:
+        config: Where they are.
+        rotated: The form of the boxes.
+
+    Raises:
+        DatasetError: There is no such folder or file, or none of its images can be used.
+    """
+    return number_objects(find_objects(config, rotated), config)
+
+
+def number_objects(found: Found, config: DataConfig) -> OpenedObjects:
+    """Classes as indices, boxes checked against their images, and what was wrong logged.
+
+    Args:
+        found: What the label files say.
+        config: `classes` and `ignore`.
+
+    Raises:
+        DatasetError: No image can be used, or no object is of a known class.
+    """
+    classes, index_of = _classes(found, config)
+    dropped = set(map(str, config.ignore))
+    opened = OpenedObjects([], [], [], classes, ())
+    sizes = image_sizes(found, config)
+    for row, said, size in zip(found.rows, found.annotations, sizes, strict=True):
+        if size is None:
+            continue
+        opened.rows.append(row)
+        opened.sizes.append(size)
+        opened.objects.append(_numbered(said, row, size, index_of, dropped, found))
+    log_problems(config.path, found.problems)
+    if not opened.rows:
+        first = f": {found.problems[0]}" if found.problems else ""
+        raise DatasetError(
+            f"{config.path}: expected images with labelled objects, found none that can be used"
+            f"{first}"
+        )
+    _check_any_known(found, opened, config, dropped)
+    return OpenedObjects(opened.rows, opened.objects, opened.sizes, classes, tuple(found.problems))
+
+
+def _classes(found: Found, config: DataConfig) -> tuple[tuple[str, ...], dict[str, int]]:
+    """Class names, and the index of each class by its name and as files write it."""
+    codes: dict[str, int | str]
+    if isinstance(config.classes, dict):
+        codes = dict(config.classes)
+    else:
+        known = found.codes or found.classes
+        written = dict(zip(found.classes, known, strict=True))
+        ignored = set(map(str, config.ignore))
+        names: Sequence[str] = config.classes
+        if not names:
+            names = found.classes or sorted(
+                {name for one in found.annotations for name in one.names}, key=_number_first
+            )
+            names = [name for name in names if name not in ignored]
+        codes = {name: written.get(name, name) for name in names}
+    index_of = {name: index for index, name in enumerate(codes)}
+    return tuple(codes), index_of | {str(code): index_of[name] for name, code in codes.items()}
+
+
+def _number_first(name: str) -> tuple[bool, int, str]:
+    return (not name.isdigit(), int(name) if name.isdigit() else 0, name)
+
+
+def _numbered(
+    annotations: Annotations,
+    row: Row,
+    size: tuple[int, int],
+    index_of: dict[str, int],
+    dropped: set[str],
+    found: Found,
+) -> Objects:
+    """The objects of one image that can be used."""
+    where = row.label or row.where
+    indices = np.array([index_of.get(name, -1) for name in annotations.names], np.int64)
+    unwanted = np.array([name in dropped for name in annotations.names], bool)
+    unknown = (indices < 0) & ~unwanted
+    finite = np.isfinite(annotations.boxes).all(1)
+    empty = ~finite | (area(annotations.boxes) <= 0) | (_edges(annotations.boxes) <= 0).any(1)
+    for at in np.flatnonzero(unknown):
+        name = annotations.names[at]
+        found.report(
+            "unknown class",
+            where,
+            f"{row.name} has an object of class {name!r}, left out: expected one of "
+            f"{', '.join(index_of)}; name it in classes, or in ignore",
+        )
+    for at in np.flatnonzero(empty & (indices >= 0)):
+        found.report(
+            "box without area", where, f"{row.name} has the box {_text(annotations.boxes[at])}"
+        )
+    kept = (indices >= 0) & ~empty
+    ids = annotations.ids
+    objects = Objects(
+        annotations.boxes[kept],
+        indices[kept],
+        ignored=annotations.ignored[kept],
+        ids=None if ids is None else ids[kept],
+    )
+    return _inside(objects, row, size, where, found)
+
+
+def _inside(objects: Objects, row: Row, size: tuple[int, int], where: str, found: Found) -> Objects:
+    height, width = size
+    seen, shares = within(objects, 0, 0, width, height)
+    for at in np.flatnonzero(shares == 0):
+        found.report(
+            "box outside the image",
+            where,
+            f"{row.name} of {height} x {width} pixels has the box {_text(objects.boxes[at])}, "
+            "left out",
+        )
+    if not objects.rotated:
+        limits = np.array([-_ROUNDING, -_ROUNDING, width + _ROUNDING, height + _ROUNDING])
+        beyond = (objects.boxes[:, :2] < limits[:2]) | (objects.boxes[:, 2:] > limits[2:])
+        for at in np.flatnonzero(beyond.any(1) & (shares > 0)):
+            found.report(
+                "box partly outside the image",
+                where,
+                f"{row.name} of {height} x {width} pixels has the box "
+                f"{_text(objects.boxes[at])}, cut off at its edge",
+            )
+    return seen
+
+
+def _check_any_known(
+    found: Found, opened: OpenedObjects, config: DataConfig, dropped: set[str]
+) -> None:
+    """Names that nothing in the files has are a mistake in the configuration."""
+    if any(map(len, opened.objects)):
+        return
+    names = Counter(name for one in found.annotations for name in one.names)
+    if set(names) - dropped and not set(names) & {*opened.classes, *found.codes, *found.classes}:
+        raise DatasetError(
+            f"{config.path}: no object is of a class {', '.join(opened.classes)}: the files have "
+            f"{', '.join(sorted(names))}; mend data.classes"
+        )
+
+
+def image_sizes(found: Found, config: DataConfig) -> list[tuple[int, int] | None]:
+    """Height and width of each row's first image, from its header; None where it has none."""
+    sizes: list[tuple[int, int] | None] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # no pixel is read
+        for row in found.rows:
+            name, path = next(iter(row.images.items()))
+            try:
+                sizes.append(_size(path, config.formats(row.images)[name]))
+            except (RingmoeError, OSError) as error:
+                sizes.append(None)
+                found.report("image that cannot be opened", path, str(error))
+    return sizes
+
+
+def _size(path: str, form: ImageFormat) -> tuple[int, int]:
+    """Pillow knows the usual formats' headers four times as fast as GDAL does."""
+    try:
+        if Path(path).suffix.lower() in (".png", ".jpg", ".jpeg", ".bmp"):
+            with Image.open(path) as image:
+                return image.height, image.width
+    except (UnidentifiedImageError, Image.DecompressionBombError):
+        pass
+    scene = open_scene(path, form.sensor, bands=form.bands, encoding=form.encoding)
+    return scene.height, scene.width
+
+
+def _edges(boxes: np.ndarray) -> np.ndarray:
+    """`(N, 2)` width and height."""
+    return boxes[:, 2:4] if boxes.shape[1] == 5 else boxes[:, 2:] - boxes[:, :2]
+
+
+def _text(box: np.ndarray) -> str:
+    return "(" + ", ".join(f"{number:g}" for number in box) + ")"
