@@ -39,18 +39,27 @@ from ringmoe.boxes.objects import Objects
 
 if TYPE_CHECKING:
     from ringmoe.boxes.batch import ObjectBatch
+    from ringmoe.boxes.overlap import box_iou, paired_iou, rotated_iou
 
-_WITH_TORCH = {"ObjectBatch": "batch"}
+_WITH_TORCH = {
+    "ObjectBatch": "batch",
+    "box_iou": "overlap",
+    "paired_iou": "overlap",
+    "rotated_iou": "overlap",
+}
 
 __all__ = [
     "ObjectBatch",
     "Objects",
     "area",
+    "box_iou",
     "canonical",
     "corners_to_cxcywhr",
     "cxcywhr_to_corners",
     "cxcywhr_to_xyxy",
     "enclosing",
+    "paired_iou",
+    "rotated_iou",
     "xyxy_to_corners",
     "xyxy_to_cxcywhr",
 ]
