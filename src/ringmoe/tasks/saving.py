@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from ringmoe import __version__
 from ringmoe.errors import CheckpointError, RingmoeError
@@ -56,7 +56,7 @@ def save_task(model: TaskModel, path: str | Path, *, tile_size: int, card: str =
     with replacing(folder) as unfinished:
         save_model(model.backbone, unfinished, card or default_card(model.backbone.config))
         own = {name: tensor.cpu().contiguous() for name, tensor in _own(model).items()}
-        save_file(own, unfinished / TASK_WEIGHTS)
+        (unfinished / TASK_WEIGHTS).write_bytes(save(own))  # save_file lets nobody else read it
         (unfinished / TASK).write_text(json.dumps(facts, indent=2) + "\n")
     return folder
 
