@@ -40,10 +40,12 @@ from ringmoe.boxes.objects import Objects
 if TYPE_CHECKING:
     from ringmoe.boxes.batch import ObjectBatch
     from ringmoe.boxes.overlap import box_iou, paired_iou, rotated_iou
+    from ringmoe.boxes.suppression import nms
 
 _WITH_TORCH = {
     "ObjectBatch": "batch",
     "box_iou": "overlap",
+    "nms": "suppression",
     "paired_iou": "overlap",
     "rotated_iou": "overlap",
 }
@@ -58,6 +60,7 @@ __all__ = [
     "cxcywhr_to_corners",
     "cxcywhr_to_xyxy",
     "enclosing",
+    "nms",
     "paired_iou",
     "rotated_iou",
     "xyxy_to_corners",

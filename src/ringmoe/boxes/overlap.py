@@ -157,10 +157,13 @@ def _mean_positive(first: Tensor, last: Tensor) -> Tensor:
 
 
 def _ratio(shared: Tensor, area_a: Tensor, area_b: Tensor) -> Tensor:
-    """IoU of areas; rounding must not take it out of [0, 1], nor missing areas to NaN."""
+    """IoU of areas; rounding must not take it out of [0, 1], nor missing areas to NaN.
+
+    Below 1e-12 it is 0: boxes that only come near one another have no more than rounding.
+    """
     shared = torch.minimum(shared.clamp(min=0), torch.minimum(area_a, area_b))
     union = area_a + area_b - shared
-    return torch.where(shared > 0, shared / union, 0)
+    return torch.where(shared > 1e-12 * union, shared / union, 0)
 
 
 def _form(a: Tensor, b: Tensor) -> int:
