@@ -40,8 +40,10 @@ class DataConfig:
 
     Attributes:
         path: A folder, or a CSV file that lists images and labels.
-        kind: What a label is: "class" of an image, "mask" of classes, "height" in metres; none:
-            what the task needs.
+        kind: What a label is: "class" of an image, "mask" of classes, "height" in metres, "boxes"
+            or "rotated-boxes" of objects; none: what the task needs.
+        labels: File or folder of the labels of objects, absolute or below `path`, where they are
+            not found by themselves; "tracks" for the videos of simulated scenes.
         sensor: What the images are, a name of the sensor catalogue.
         bands: What each band of a file is, in file order, "-" for one to skip; none: the file's
             own names, or the sensor's order.
@@ -66,6 +68,7 @@ class DataConfig:
 
     path: Path
     kind: LabelKind | None = None
+    labels: str = ""
     sensor: str = ""
     bands: list[str] = field(default_factory=list)
     encoding: str = ""

@@ -18,7 +18,7 @@ from ringmoe.datasets.labelled import Example, Image, LabelKind, Source
 from ringmoe.datasets.labels import check_same_grid, read_heights, read_mask
 from ringmoe.datasets.objects.annotations import Problem
 from ringmoe.datasets.objects.geometry import within
-from ringmoe.datasets.objects.opening import open_objects
+from ringmoe.datasets.objects.opening import OpenedObjects, open_objects
 from ringmoe.datasets.simulated import is_simulation, read_simulation
 from ringmoe.datasets.table import Row, read_csv, windowed_name
 from ringmoe.errors import ConfigError, DatasetError
@@ -169,7 +169,7 @@ def open_data(config: DataConfig, kind: LabelKind | None = None) -> LabelledFile
             f"data.kind: expected one of {', '.join(get_args(LabelKind))}, got nothing"
         )
     if kind in ("boxes", "rotated-boxes"):
-        return _open_objects(config, kind)
+        return as_data(open_objects(config, rotated=kind == "rotated-boxes"), config, kind)
     rows, known = _read_rows(config, kind)
     formats = config.formats(rows[0].images)
     class_of, codes, classes = None, None, tuple[str, ...]()
@@ -200,9 +200,8 @@ def open_data(config: DataConfig, kind: LabelKind | None = None) -> LabelledFile
     )
 
 
-def _open_objects(config: DataConfig, kind: LabelKind) -> LabelledFiles:
-    """Images with objects, where asked cut into tiles."""
-    opened = open_objects(config, rotated=kind == "rotated-boxes")
+def as_data(opened: OpenedObjects, config: DataConfig, kind: LabelKind) -> LabelledFiles:
+    """Images with objects as examples, where asked cut into tiles."""
     rows, objects = opened.rows, opened.objects
     if config.tile_size:
         tiles = [

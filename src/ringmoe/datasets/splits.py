@@ -29,7 +29,8 @@ def split_data(data: LabelledData, config: DataConfig) -> Split:
     In this order: what `config.split` says, a file; what the data say, a column or folders (where
     these leave validation open, a share of the training part is drawn); what is drawn. Drawn are
     whole images at random, for each class apart; where several examples are cut from one image,
-    whole images if there are many (20), else blocks of each image, one tile apart.
+    whole images if there are many (20), else blocks of each image, one tile apart; of videos whole
+    sequences, or of few the beginning and the end.
 
     Args:
         data: All examples.
@@ -109,7 +110,9 @@ def _draw(
     named = {part: share for part, share in named.items() if share}
     shares = list(named.values())
     scenes = np.unique([_scene(data, index) for index in members], return_inverse=True)
-    if len(scenes[0]) == len(members):
+    if isinstance(data, LabelledFiles) and any(data.rows[index].sequence for index in members):
+        parts = _by_sequence(data, members, shares, seed)
+    elif len(scenes[0]) == len(members):
         parts = _by_class(data, members, shares, seed)
     elif len(scenes[0]) >= MANY_SCENES:
         parts = _by_quota(scenes[0].tolist(), shares, seed)[scenes[1]]
@@ -153,6 +156,23 @@ def _by_class(
     parts = np.zeros(len(members), np.int64)
     for index in np.unique(class_of):
         parts[class_of == index] = _by_quota(names[class_of == index].tolist(), shares, seed)
+    return parts
+
+
+def _by_sequence(
+    data: LabelledFiles, members: np.ndarray, shares: Sequence[float], seed: int
+) -> np.ndarray:
+    """Whole sequences; where there are too few, each is cut in time, the first part first."""
+    names, sequence_of = np.unique(
+        [data.rows[index].sequence for index in members], return_inverse=True
+    )
+    if len(names) > len(shares):
+        return _by_quota(names.tolist(), shares, seed)[sequence_of]
+    parts = np.zeros(len(members), np.int64)
+    for sequence in range(len(names)):
+        frames = np.flatnonzero(sequence_of == sequence)
+        ends = np.rint(np.cumsum(shares)[:-1] * len(frames))
+        parts[frames] = np.searchsorted(ends, np.arange(len(frames)), side="right")
     return parts
 
 

@@ -39,6 +39,7 @@ class Row:
         part: "train", "validation", "test", or "" where the data do not say.
         window: The pixels that are meant; None for all.
         where: For messages: the line or folder that says all this.
+        sequence: Of a video's frame, the name of the video; else "".
     """
 
     name: str
@@ -47,6 +48,7 @@ class Row:
     part: str = ""
     window: Window | None = None
     where: str = ""
+    sequence: str = ""
 
     @property
     def scene(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -50,7 +51,7 @@ class Annotations:
     @classmethod
     def of(
         cls,
-        boxes: Sequence[Sequence[float]] | np.ndarray,
+        boxes: Sequence[Any] | np.ndarray,
         names: Iterable[str],
         ignored: Sequence[bool] | np.ndarray,
         rotated: bool,

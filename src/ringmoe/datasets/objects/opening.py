@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +86,7 @@ def number_objects(found: Found, config: DataConfig) -> OpenedObjects:
             f"{config.path}: expected images with labelled objects, found none that can be used"
             f"{first}"
         )
-    _check_any_known(found, opened, config, dropped)
+    _check_any_known(found, opened, config)
     return OpenedObjects(opened.rows, opened.objects, opened.sizes, classes, tuple(found.problems))
 
 
@@ -176,17 +175,19 @@ def _inside(objects: Objects, row: Row, size: tuple[int, int], where: str, found
     return seen
 
 
-def _check_any_known(
-    found: Found, opened: OpenedObjects, config: DataConfig, dropped: set[str]
-) -> None:
-    """Names that nothing in the files has are a mistake in the configuration."""
+def _check_any_known(found: Found, opened: OpenedObjects, config: DataConfig) -> None:
+    """No object at all, where the files tell of some, is a mistake and no background."""
     if any(map(len, opened.objects)):
         return
-    names = Counter(name for one in found.annotations for name in one.names)
-    if set(names) - dropped and not set(names) & {*opened.classes, *found.codes, *found.classes}:
+    names = {name for one in found.annotations for name in one.names}
+    if names and not names & {*map(str, config.ignore)} and found.problems:
+        known = f"classes {', '.join(opened.classes)}, the files have {', '.join(sorted(names))}"
+        raise DatasetError(f"{config.path}: no object can be used ({known}): {found.problems[0]}")
+    if not names and not found.classes:
+        first = f": {found.problems[0]}" if found.problems else ""
         raise DatasetError(
-            f"{config.path}: no object is of a class {', '.join(opened.classes)}: the files have "
-            f"{', '.join(sorted(names))}; mend data.classes"
+            f"{config.path}: expected labelled objects, found none in {len(opened.rows)} images"
+            f"{first}"
         )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from ringmoe.datasets.objects.annotations import Annotations, Found
 from ringmoe.datasets.objects.geometry import LEAST_SHARE
+from ringmoe.datasets.objects.mot import add_frames, read_track_lines
 from ringmoe.datasets.simulated import MANIFEST, read_manifest, still_files
 from ringmoe.datasets.table import Row
 from ringmoe.errors import DatasetError
@@ -43,6 +44,35 @@ def read_simulated_objects(folder: Path, sensors: Mapping[str, str], rotated: bo
                 [thing["id"] for thing in things],
             ),
         )
+    return found
+
+
+def read_simulated_videos(folder: Path, sensors: Mapping[str, str], rotated: bool) -> Found:
+    """The frames of every scene's video; ignored is of what less than `LEAST_SHARE` is seen.
+
+    Args:
+        folder: Where `simulation.json` is.
+        sensors: Image name to sensor: the videos are of simulated-optical.
+        rotated: The form of the boxes; tracks have horizontal ones.
+
+    Raises:
+        DatasetError: The manifest cannot be read, or the videos are of another sensor.
+    """
+    manifest = read_manifest(folder)
+    classes = tuple(manifest["object_classes"])
+    codes = tuple(str(number) for number in range(1, len(classes) + 1))
+    found = Found(classes=classes, codes=codes)
+    for scene in manifest["scenes"]:
+        video = scene["video"]
+        if list(sensors.values()) != [video["sensor"]]:
+            raise DatasetError(
+                f"{folder / MANIFEST}: the videos are of {video['sensor']}, got "
+                f"{', '.join(sensors.values())}: name that one as data.sensor"
+            )
+        path = folder / video["labels"]["tracks"]
+        frames = {number: folder / frame for number, frame in enumerate(video["frames"], 1)}
+        lines = read_track_lines(path, found, least_visibility=LEAST_SHARE)
+        add_frames(found, scene["name"], path, frames, lines, rotated)
     return found
 
 

@@ -1,0 +1,177 @@
+"""COCO JSON: boxes as left, top, width and height, and outlines as polygons.
+
+Lin et al., ECCV 2014, arXiv:1405.0312; format: https://cocodataset.org/#format-data.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ringmoe.boxes import xyxy_to_cxcywhr
+from ringmoe.datasets.objects.annotations import Annotations, Found
+from ringmoe.datasets.objects.outlines import smallest_rectangle
+from ringmoe.datasets.objects.pairing import part_in
+from ringmoe.datasets.objects.voc import report_upright
+from ringmoe.datasets.table import Row
+from ringmoe.errors import DatasetError
+
+
+def read_coco(root: Path, files: Sequence[Path], images: Sequence[Path], rotated: bool) -> Found:
+    """The objects of the images that JSON files list.
+
+    An image without annotations has no objects. Crowds are ignored. A rotated box is the smallest
+    rectangle around an object's polygons.
+
+    Args:
+        root: Names are relative to it.
+        files: JSON files; train, val or test in a name is the part of what it lists.
+        images: Image files; one belongs to an entry whose `file_name` is the end of its path.
+        rotated: The form of the boxes.
+
+    Raises:
+        DatasetError: A file is no COCO JSON, or two of them number the classes differently.
+    """
+    found = Found()
+    by_name: dict[str, list[Path]] = {}
+    for path in images:
+        by_name.setdefault(path.name, []).append(path)
+    categories: dict[str, str] = {}
+    used: set[Path] = set()
+    for file in files:
+        content = _load(file)
+        for category in content.get("categories", ()):
+            code, name = str(category["id"]), str(category["name"])
+            if categories.setdefault(code, name) != name:
+                raise DatasetError(
+                    f"{file}: category {code} is {name!r}, but {categories[code]!r} in another "
+                    "file: name one file in data.labels"
+                )
+        _read_file(file, content, root, by_name, categories, used, rotated, found)
+    for path in images:
+        if path not in used:
+            found.report("image without labels", path, f"{_names(files)} does not list it")
+    found.classes = tuple(categories.values())
+    return found
+
+
+def is_coco(file: Path) -> bool:
+    """Whether a JSON file's beginning looks like COCO's: it may be hundreds of megabytes."""
+    try:
+        with open(file, encoding="utf-8") as handle:
+            start = handle.read(4096)
+    except (OSError, UnicodeDecodeError):
+        return False
+    return any(f'"{key}"' in start for key in ("images", "annotations", "categories"))
+
+
+def _load(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
+        if isinstance(content["images"], list) and isinstance(content["annotations"], list):
+            return content
+    except (OSError, KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DatasetError(
+            f"{file}: expected COCO JSON with images and annotations, found none ({error!r})"
+        ) from None
+    raise DatasetError(f"{file}: expected COCO JSON with lists of images and annotations")
+
+
+def _read_file(
+    file: Path,
+    content: dict[str, Any],
+    root: Path,
+    by_name: dict[str, list[Path]],
+    categories: dict[str, str],
+    used: set[Path],
+    rotated: bool,
+    found: Found,
+) -> None:
+    things: dict[Any, list[dict[str, Any]]] = {}
+    for thing in content["annotations"]:
+        key = thing.get("image_id") if isinstance(thing, dict) else None
+        things.setdefault(key, []).append(thing)
+    for image in content["images"]:
+        try:
+            name, number = str(image["file_name"]), image["id"]
+        except (KeyError, TypeError):
+            found.report("entry that cannot be read", file, f"image {image!r}: no file_name or id")
+            continue
+        mine = things.pop(number, [])
+        path = _match(name, by_name)
+        if path is None:
+            found.report("labels without image", file, f"there is no file {name}")
+            continue
+        if path in used:
+            found.report("image listed twice", file, f"{name} stands there already, left out")
+            continue
+        used.add(path)
+        row = Row(
+            name=path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path),
+            images={"image": str(path)},
+            label=str(file),
+            part=part_in(path, root) or part_in(file, root),
+            where=str(file),
+        )
+        found.add(row, _annotations(mine, name, file, categories, rotated, found))
+    for number, rest in things.items():
+        found.report(
+            "labels without image", file, f"{len(rest)} annotations of image {number!r}, not listed"
+        )
+
+
+def _match(name: str, by_name: dict[str, list[Path]]) -> Path | None:
+    """The file that an entry means: of several with the name, the one whose folders agree."""
+    name = name.replace("\\", "/")
+    paths = by_name.get(name.rpartition("/")[2], [])
+    ending = [path for path in paths if path.as_posix().endswith("/" + name.lstrip("./"))]
+    return next(iter(ending or paths), None)
+
+
+def _annotations(
+    things: list[dict[str, Any]],
+    image: str,
+    file: Path,
+    categories: dict[str, str],
+    rotated: bool,
+    found: Found,
+) -> Annotations:
+    boxes, names, ignored, upright = [], [], [], 0
+    for thing in things:
+        try:
+            code = str(thing["category_id"])
+            polygons = _polygons(thing) if rotated else []
+            if polygons:
+                boxes.append(smallest_rectangle(np.concatenate(polygons)))
+            else:
+                left, top, width, height = map(float, thing["bbox"])
+                box = np.array([left, top, left + width, top + height])
+                boxes.append(xyxy_to_cxcywhr(box) if rotated else box)
+                upright += rotated
+        except (KeyError, TypeError, ValueError) as error:
+            found.report(
+                "entry that cannot be read", file, f"annotation of {image}: {error!r}, left out"
+            )
+            continue
+        names.append(categories.get(code, code))
+        ignored.append(bool(thing.get("iscrowd")) or bool(thing.get("ignore")))
+    if upright:
+        report_upright(found, file, upright)
+    return Annotations.of(boxes, names, ignored, rotated)
+
+
+def _polygons(thing: dict[str, Any]) -> list[np.ndarray]:
+    """`(N, 2)` points each; a run-length mask (of crowds) is no polygon."""
+    outline = thing.get("segmentation")
+    if not isinstance(outline, list):
+        return []
+    rings = [outline] if outline and not isinstance(outline[0], list) else outline
+    return [np.array(ring, np.float64).reshape(-1, 2) for ring in rings if len(ring) >= 6]
+
+
+def _names(files: Sequence[Path]) -> str:
+    return ", ".join(file.name for file in files)

@@ -1,0 +1,122 @@
+"""Files that belong together by their names: images, and a label file for each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ringmoe.datasets.images import IMAGE_SUFFIXES
+from ringmoe.datasets.objects.annotations import Annotations, Found
+from ringmoe.datasets.table import PART_NAMES, Row
+from ringmoe.errors import DatasetError
+
+SUFFIXES = IMAGE_SUFFIXES | {".bmp", ".npy"}
+
+
+class LabelFileError(Exception):
+    """A label file says nothing that can be understood; the message says why."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where images and their labels lie.
+
+    Attributes:
+        root: Names are relative to it.
+        images: All images.
+        labels: Label files; one belongs to the image of the same stem.
+        part_of: Stem to "train", "validation" or "test", where lists say so.
+    """
+
+    root: Path
+    images: tuple[Path, ...]
+    labels: tuple[Path, ...]
+    part_of: dict[str, str]
+
+
+def read_pairs(
+    files: Files, found: Found, read: Callable[[Path, Found], Annotations], suffix: str = ""
+) -> Found:
+    """The objects of every image that has a label file; what lacks its partner is reported.
+
+    Args:
+        files: Images and label files.
+        found: Where everything goes.
+        read: What a label file says; raises `LabelFileError` where that is nothing.
+        suffix: What the stem of a label file has after that of its image.
+    """
+    images = _by_stem(files, files.images, "", found)
+    labels = _by_stem(files, files.labels, suffix, found)
+    for (part, stem), label in labels.items():
+        image = images.get((part, stem)) or images.get(("", stem))
+        if image is None:
+            found.report("label file without image", label, f"there is no image {stem}.*")
+            continue
+        try:
+            said = read(label, found)
+        except (LabelFileError, OSError, UnicodeDecodeError) as error:
+            found.report("label file that cannot be read", label, str(error))
+            continue
+        part = files.part_of.get(stem, part)
+        found.add(_row(files.root, image, label, part), said)
+    labelled = {stem for _, stem in labels}
+    for (_, stem), image in images.items():
+        if stem not in labelled:
+            found.report("image without labels", image, f"there is no label file {stem}{suffix}.*")
+    return found
+
+
+def _row(root: Path, image: Path, label: Path, part: str) -> Row:
+    return Row(
+        name=image.relative_to(root).as_posix() if image.is_relative_to(root) else str(image),
+        images={"image": str(image)},
+        label=str(label),
+        part=part,
+        where=str(label),
+    )
+
+
+def _by_stem(
+    files: Files, paths: Iterable[Path], suffix: str, found: Found
+) -> dict[tuple[str, str], Path]:
+    """(part, stem) to file. SSDD has all files twice: together, and again in their parts."""
+    known: dict[tuple[str, str], Path] = {}
+    for path in paths:
+        key = part_in(path, files.root), path.stem.removesuffix(suffix)
+        if (other := known.setdefault(key, path)) != path:
+            found.report("two files of one name", path, f"left out, as {other} has the same name")
+    parted = {stem for part, stem in known if part}
+    return {key: path for key, path in known.items() if key[0] or key[1] not in parted}
+
+
+def part_in(path: Path, root: Path) -> str:
+    """The part that a file is in by the folders below the root, and by a `.json` file's name."""
+    inside = path.relative_to(root) if path.is_relative_to(root) else Path(path.name)
+    names = [*inside.parts[:-1], *([inside.stem] if path.suffix == ".json" else [])]
+    words = (word for name in names for word in re.split(r"[^a-z]+", name.lower()))
+    return next((PART_NAMES[word] for word in words if PART_NAMES.get(word)), "")
+
+
+def read_part_lists(folder: Path) -> dict[str, str]:
+    """Stem to part of the lists train.txt, val.txt and test.txt in a folder, a name a line."""
+    part_of: dict[str, str] = {}
+    for path in sorted(folder.glob("*.txt")):
+        part = PART_NAMES.get(path.stem.lower())
+        if not part:
+            continue
+        try:
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise DatasetError(f"{path}: cannot be read as a list of names ({error})") from None
+        for line in lines:
+            words = line.split()
+            if words:
+                name = words[0].replace("\\", "/").rpartition("/")[2]
+                part_of[_stem(name)] = part
+    return part_of
+
+
+def _stem(name: str) -> str:
+    return Path(name).stem if Path(name).suffix.lower() in SUFFIXES | {".xml"} else name

@@ -1,0 +1,78 @@
+"""Tracks of points in a wide table, as of the WPAFB wide-area motion imagery.
+
+A line a frame: `Frame Number, obj_5_px, obj_5_py, obj_5_vx, ...`, where px is the row and py the
+column of a pixel, and 0, 0 means that the object is not there.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ringmoe.datasets.objects.annotations import Found
+from ringmoe.datasets.objects.mot import Line, add_frames, numbered
+
+# Points have no extent. Boxes of a size, in pixels, around them let a detector learn them; about
+# a car's length at the ground sampling distance of this imagery.
+POINT_SIZE = 10.0
+POINT_CLASS = "vehicle"
+FRAME_COLUMN = "Frame Number"
+
+_POSITION = re.compile(r"obj_(\d+)_p([xy])")
+
+
+def is_point_table(file: Path) -> bool:
+    """Whether a CSV file has the header of such a table."""
+    try:
+        with open(file, encoding="utf-8-sig") as handle:
+            start = handle.readline(4096)
+    except (OSError, UnicodeDecodeError):
+        return False
+    return start.startswith(FRAME_COLUMN) and _POSITION.search(start) is not None
+
+
+def read_point_tracks(file: Path, pictures: Sequence[Path], name: str, rotated: bool) -> Found:
+    """The frames of a sequence with a square of `POINT_SIZE` around every point.
+
+    Args:
+        file: The table.
+        pictures: Those of the sequence, the frame's number in their names.
+        name: Of the sequence.
+        rotated: The form of the boxes.
+    """
+    found = Found(classes=(POINT_CLASS,))
+    add_frames(found, name, file, numbered(pictures, found), _lines(file, found), rotated)
+    found.problems = [p for p in found.problems if not p.kind.startswith("horizontal")]  # squares
+    return found
+
+
+def _lines(file: Path, found: Found) -> list[Line]:
+    lines: list[Line] = []
+    with open(file, newline="", encoding="utf-8-sig") as handle:
+        reader = csv.reader(handle)
+        columns = [_POSITION.fullmatch(text.strip()) for text in next(reader)]
+        rows_of = {int(m[1]): i for i, m in enumerate(columns) if m and m[2] == "x"}
+        columns_of = {int(m[1]): i for i, m in enumerate(columns) if m and m[2] == "y"}
+        pairs = [(key, rows_of[key], columns_of[key]) for key in rows_of if key in columns_of]
+        for values in reader:
+            if not values:
+                continue
+            try:
+                frame = int(float(values[0]))
+                places = [(k, float(values[r]), float(values[c])) for k, r, c in pairs]
+            except (ValueError, IndexError) as error:
+                where = f"{file}, line {reader.line_num}"
+                found.report("line that cannot be read", where, f"{error}, left out")
+                continue
+            for identity, row, column in places:
+                if row == 0 and column == 0:
+                    continue
+                x, y = column + 0.5, row + 0.5  # the middle of the pixel
+                half = POINT_SIZE / 2
+                box = np.array([x - half, y - half, x + half, y + half])
+                lines.append((frame, identity, box, False, POINT_CLASS))
+    return lines

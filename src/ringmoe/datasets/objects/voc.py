@@ -1,0 +1,139 @@
+"""XML label files: Pascal VOC, its rotated relatives (DIOR-R, roLabelImg, SSDD), and HRSC2016.
+
+VOC counts pixels from 1 and includes the last, so that its edges are `xmin - 1` and `xmax`.
+Rotated boxes and HRSC2016's coordinates are taken as they are: mbox_ang and roLabelImg's angle are
+radians, clockwise (as mmrotate's reader of HRSC2016 has them).
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+
+from ringmoe.boxes import (
+    canonical,
+    corners_to_cxcywhr,
+    cxcywhr_to_xyxy,
+    xyxy_to_cxcywhr,
+)
+from ringmoe.datasets.objects.annotations import Annotations, Found
+from ringmoe.datasets.objects.pairing import Files, LabelFileError, read_pairs
+
+Element = ElementTree.Element
+
+# DIOR-R has its corners by names, SSDD by numbers.
+_PLACES = ("left_top", "right_top", "right_bottom", "left_bottom")
+_CORNERS = (
+    tuple(f"{axis}_{place}" for place in _PLACES for axis in "xy"),
+    tuple(f"{axis}{number}" for number in range(1, 5) for axis in "xy"),
+)
+_EDGES = ("xmin", "ymin", "xmax", "ymax")
+
+
+def read_voc(
+    files: Files, rotated: bool, *, class_tag: str = "name", first_pixel: int = 1
+) -> Found:
+    """The objects of images with an XML file each.
+
+    Args:
+        files: Images and XML files.
+        rotated: The form of the boxes. Of rotated labels, horizontal boxes enclose; horizontal
+            labels give upright rotated boxes, which is reported.
+        class_tag: The element that names an object's class: "name", of HRSC2016 "Class_ID".
+        first_pixel: The number of the first pixel in `bndbox`: 1, as in VOC itself, or 0.
+    """
+
+    def read(path: Path, found: Found) -> Annotations:
+        return _read_file(path, rotated, class_tag, first_pixel, found)
+
+    return read_pairs(files, Found(), read)
+
+
+def _read_file(
+    path: Path, rotated: bool, class_tag: str, first_pixel: int, found: Found
+) -> Annotations:
+    try:
+        root = ElementTree.parse(path).getroot()
+    except ElementTree.ParseError as error:
+        raise LabelFileError(f"is no XML ({error}), its image is left out") from None
+    boxes, names, ignored, upright = [], [], [], 0
+    for number, thing in enumerate((*root.iter("object"), *root.iter("HRSC_Object")), 1):
+        try:
+            box, is_rotated = _box(thing, rotated, first_pixel)
+            name = _text(thing, class_tag)
+            difficult = thing.findtext("difficult") or "0"
+            ignored.append(float(difficult) > 0)
+        except (LookupError, ValueError) as error:
+            found.report("object that cannot be read", path, f"object {number}: {error}, left out")
+            continue
+        upright += rotated and not is_rotated
+        boxes.append(_in_form(box, is_rotated, rotated))
+        names.append(name)
+    if upright:
+        report_upright(found, path, upright)
+    return Annotations.of(boxes, names, ignored, rotated)
+
+
+def report_upright(found: Found, path: object, count: int) -> None:
+    """Say that boxes without an angle were asked to have one."""
+    found.report(
+        "horizontal label taken as an upright rotated one",
+        path,
+        f"{count} boxes have no angle: they enclose their objects, and do not follow them",
+    )
+
+
+def _in_form(box: np.ndarray, is_rotated: bool, rotated: bool) -> np.ndarray:
+    if is_rotated == rotated:
+        return box
+    return xyxy_to_cxcywhr(box) if rotated else cxcywhr_to_xyxy(box)
+
+
+def _box(thing: Element, rotated: bool, first_pixel: int) -> tuple[np.ndarray, bool]:
+    """A box in its own form, and whether it is rotated."""
+    if not rotated and thing.find("box_xmin") is not None:  # HRSC2016 has both
+        return np.array(_numbers(thing, tuple(f"box_{edge}" for edge in _EDGES))), False
+    if thing.find("mbox_cx") is not None:
+        return _turned(_numbers(thing, ("mbox_cx", "mbox_cy", "mbox_w", "mbox_h", "mbox_ang")))
+    for tag in ("robndbox", "rotated_bndbox"):
+        box = thing.find(tag)
+        if box is None:
+            continue
+        for corners in _CORNERS:
+            if box.find(corners[0]) is not None:
+                return corners_to_cxcywhr(_numbers(box, corners)), True
+        return _turned(_numbers(box, ("cx", "cy", "w", "h", "angle")))  # roLabelImg, the same
+    box = thing.find("bndbox")
+    if box is None:
+        raise LookupError("has no bndbox, robndbox or mbox")
+    edges = np.array(_numbers(box, _EDGES))
+    edges[:2] -= first_pixel
+    return edges, False
+
+
+def _turned(numbers: list[float]) -> tuple[np.ndarray, bool]:
+    """Centre, edges and an angle in radians, clockwise."""
+    return canonical([*numbers[:4], -numbers[4]]), True
+
+
+def _numbers(element: Element, tags: tuple[str, ...]) -> list[float]:
+    numbers = []
+    for tag in tags:
+        text = _text(element, tag)
+        try:
+            numbers.append(float(text))
+        except ValueError:
+            raise ValueError(f"{tag} is {text!r}, expected a number") from None
+        if not math.isfinite(numbers[-1]):
+            raise ValueError(f"{tag} is {text!r}, expected a number")
+    return numbers
+
+
+def _text(element: Element, tag: str) -> str:
+    text = (element.findtext(tag) or "").strip()
+    if not text:
+        raise LookupError(f"has no {tag}")
+    return text
