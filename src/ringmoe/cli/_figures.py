@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+BY_CLASS = "ap50_"  # begins the names of metrics of which every class has one
+
 
 def print_figures(title: str, figures: Mapping[str, Any], classes: Sequence[str] = ()) -> None:
     """Print metrics, and for classes what became of each.
 
     Args:
         title: Of the first table.
-        figures: Metric to number; `confusion_matrix` as rows of counts, truth by prediction.
-        classes: Names of its rows.
+        figures: Metric to number; `confusion_matrix` as rows of counts, truth by prediction;
+            `ap50_<class>`, of which objects have one a class.
+        classes: Names, by index.
     """
     from rich.console import Console
     from rich.table import Table
@@ -20,9 +23,16 @@ def print_figures(title: str, figures: Mapping[str, Any], classes: Sequence[str]
     console = Console()
     table = Table("", "", title=title, show_header=False)
     for name, value in figures.items():
-        if value is None or isinstance(value, float):
-            table.add_row(name.replace("_", " "), "none" if value is None else f"{value:.4f}")
+        if (value is None or isinstance(value, float)) and not name.startswith(BY_CLASS):
+            table.add_row(name.replace("_", " "), _number(value))
     console.print(table)
+    precision = {name.removeprefix(BY_CLASS): name for name in figures if name.startswith(BY_CLASS)}
+    if precision:
+        each = Table("class", "AP50")
+        each.columns[1].justify = "right"
+        for name, key in precision.items():
+            each.add_row(name, _number(figures[key]))
+        console.print(each)
     matrix = figures.get("confusion_matrix")
     if matrix is not None and classes:
         console.print(_by_class(matrix, classes))
@@ -51,6 +61,10 @@ def _by_class(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> Any:
             f"{classes[wrong]} ({row[wrong]})" if wrong != number and row[wrong] else "",
         )
     return table
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.4f}"
 
 
 def _share(part: int, whole: int) -> str:

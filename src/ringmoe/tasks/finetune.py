@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -145,8 +145,8 @@ def make_task(
     if examples.classes:
         options.setdefault("classes", examples.classes)
     if config.balance_classes:
-        if not examples.classes:
-            raise ConfigError(f"balance_classes: expected false, task {name} has no classes")
+        if "class_weights" not in {field.name for field in fields(TASKS[name])}:
+            raise ConfigError(f"balance_classes: expected false, task {name} weighs no classes")
         options["class_weights"] = class_weights(examples, training)
     return task_from(options)
 

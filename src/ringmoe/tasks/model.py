@@ -15,6 +15,7 @@ from ringmoe.observation import Observation
 from ringmoe.sensors import Sensor, get_sensor
 from ringmoe.tasks.adaptation import attach_bypasses
 from ringmoe.tasks.heads import Fusion
+from ringmoe.tasks.heads.detections import Detections
 from ringmoe.tasks.task import Task
 
 
@@ -92,8 +93,8 @@ class TaskModel(nn.Module):
         self.bypass = bypass
         self.bypasses = attach_bypasses(backbone, bypass) if bypass else None
 
-    def forward(self, observations: Mapping[str, Observation]) -> Tensor:
-        """Scores `(B, K)` or `(B, K, H, W)`, or metres `(B, 1, H, W)`.
+    def forward(self, observations: Mapping[str, Observation]) -> Tensor | Detections:
+        """Scores `(B, K)` or `(B, K, H, W)`, or metres `(B, 1, H, W)`, or what detectors give.
 
         Args:
             observations: By the names of the sources, all of one batch and image size.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +13,6 @@ from torch import Tensor, nn
 from ringmoe.datasets import LabelKind
 from ringmoe.errors import ConfigError
 from ringmoe.training import Terms
-
-if TYPE_CHECKING:  # torchmetrics takes longer to import than torch: only `metrics` needs it
-    from torchmetrics import MetricCollection
 
 Pyramid = Sequence[Tensor]
 """Maps `(B, C_i, H / s_i, W / s_i)` at strides 4, 8, 16, 32."""
@@ -38,7 +35,7 @@ class Task(ABC):
     Attributes:
         classes: Class names, by index; none for heights.
         name: Of the task, as on the command line.
-        label_kind: Of the labels: "class", "mask" or "height".
+        label_kind: Of the labels: "class", "mask", "height", "boxes" or "rotated-boxes".
         dates: How many images of one place a model sees: 2 for change.
         best: The metric that chooses the best checkpoint.
         higher_is_better: Whether a larger value of it is better.
@@ -63,7 +60,7 @@ class Task(ABC):
 
         Its `forward(pyramids, size, valid)` takes one pyramid a date, the image's height and
         width, and `(B, 1, H, W)` bool, false where there are no data, or None. It gives scores
-        (logits) `(B, K)` or `(B, K, H, W)`, or metres `(B, 1, H, W)`.
+        (logits) `(B, K)` or `(B, K, H, W)`, or metres `(B, 1, H, W)`, or `Detections`.
         """
 
     @abstractmethod
@@ -81,7 +78,8 @@ class Task(ABC):
         Args:
             output: What the head gave.
             labels: `(B,)` int64 class indices, `(B, H, W)` int64 class indices with -1
-                where there is no label, or `(B, H, W)` floating metres with NaN where unknown.
+                where there is no label, `(B, H, W)` floating metres with NaN where unknown, or an
+                `ObjectBatch`.
         """
 
     @abstractmethod
@@ -89,12 +87,16 @@ class Task(ABC):
         """`loss` and its parts, of a micro-batch's sums and the whole step's counts."""
 
     @abstractmethod
-    def metrics(self) -> MetricCollection:
-        """Fresh metrics under the names that papers use; `update(output, labels)`."""
+    def metrics(self) -> Any:
+        """Fresh metrics under the names that papers use, of torchmetrics' surface.
+
+        That is `update(output, labels)`, `compute`, `reset` and `to`. Import them late: they take
+        longer to load than torch.
+        """
 
     @abstractmethod
     def decode(self, output: Any) -> Any:
-        """What users want of an output: `(B,)` or `(B, H, W)` class indices, or metres."""
+        """What users want of an output: `(B,)` or `(B, H, W)` class indices, metres, or objects."""
 
 
 def register(task: type[Task]) -> type[Task]:

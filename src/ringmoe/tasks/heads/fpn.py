@@ -1,0 +1,32 @@
+"""torchvision's feature pyramid network on a backbone's maps, for detectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torchvision.ops import FeaturePyramidNetwork
+
+from ringmoe.tasks.heads.blocks import MapNorms
+
+STRIDES = (4, 8, 16, 32)
+"""Pixels of an image to a cell of each map."""
+
+
+class DetectionPyramid(nn.Module):
+    """A norm for each map, then torchvision's feature pyramid (Lin et al. 2017, arXiv:1612.03144).
+
+    Args:
+        widths: Channels of the backbone's maps, fine to coarse.
+        channels: Of every map of the result.
+    """
+
+    def __init__(self, widths: Sequence[int], channels: int) -> None:
+        super().__init__()
+        self.norms = MapNorms(widths)
+        self.fpn = FeaturePyramidNetwork(list(widths), channels)
+
+    def forward(self, pyramid: Sequence[Tensor]) -> list[Tensor]:
+        """Maps at strides 4, 8, 16, 32 to as many, `(B, channels, H / stride, W / stride)`."""
+        named = {str(level): x for level, x in enumerate(self.norms(pyramid))}
+        return list(self.fpn(named).values())
