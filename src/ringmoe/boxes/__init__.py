@@ -40,6 +40,7 @@ from ringmoe.boxes.objects import Objects
 if TYPE_CHECKING:
     from ringmoe.boxes.batch import ObjectBatch
     from ringmoe.boxes.overlap import box_iou, paired_iou, rotated_iou
+    from ringmoe.boxes.roi_align import rotated_roi_align
     from ringmoe.boxes.suppression import nms
 
 _WITH_TORCH = {
@@ -48,6 +49,7 @@ _WITH_TORCH = {
     "nms": "suppression",
     "paired_iou": "overlap",
     "rotated_iou": "overlap",
+    "rotated_roi_align": "roi_align",
 }
 
 __all__ = [
@@ -63,6 +65,7 @@ __all__ = [
     "nms",
     "paired_iou",
     "rotated_iou",
+    "rotated_roi_align",
     "xyxy_to_corners",
     "xyxy_to_cxcywhr",
 ]
