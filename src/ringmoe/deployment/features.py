@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +18,27 @@ from shapely.geometry.polygon import orient
 
 _DECIMALS = 9  # of degrees: a tenth of a millimetre
 
+AREAS = {"class": pa.string(), "class_index": pa.int32(), "area_m2": pa.float64()}
+"""Properties of the areas of a map."""
+
 
 class GeoJSON:
     """Features line by line: https://www.rfc-editor.org/rfc/rfc7946.
 
     Args:
         path: The file.
-        crs: Of the geometries that `add` is given.
+        crs: Of the geometries that `add` is given. None for those that have no place on Earth: the
+            coordinates stay as they are, and the collection says `"crs": null`, by which GeoJSON
+            of 2008 means that none can be assumed.
     """
 
-    def __init__(self, path: Path, crs: CRS) -> None:
+    def __init__(self, path: Path, crs: CRS | None) -> None:
         self._crs, self._before = crs, "\n"
         self._file = path.open("w", encoding="utf-8")
 
     def __enter__(self) -> GeoJSON:
-        self._file.write('{"type": "FeatureCollection", "features": [')
+        system = "" if self._crs is not None else ' "crs": null,'
+        self._file.write(f'{{"type": "FeatureCollection",{system} "features": [')
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -41,7 +48,11 @@ class GeoJSON:
 
     def add(self, features: list[dict[str, Any]], geometries: np.ndarray) -> None:
         """Write features: their properties, and their polygons."""
-        shapes = [_oriented(_cut(g)) for g in shapely.transform(geometries, self._to_degrees)]
+        if self._crs is None:
+            shapes = [_oriented(geometry) for geometry in geometries]
+        else:
+            placed = shapely.transform(geometries, self._to_degrees)
+            shapes = [_oriented(_cut(geometry)) for geometry in placed]
         for properties, geometry in zip(features, shapely.to_geojson(shapes), strict=True):
             about = f'"type": "Feature", "properties": {json.dumps(properties)}'
             self._file.write(f'{self._before}{{{about}, "geometry": {geometry}}}')
@@ -57,20 +68,17 @@ class GeoParquet:
 
     Args:
         path: The file.
-        crs: Of the geometries that `add` is given, and of the file.
+        crs: Of the geometries that `add` is given, and of the file; None for unknown.
+        columns: Properties and their types.
     """
 
-    def __init__(self, path: Path, crs: CRS) -> None:
-        columns = {
-            "class": pa.string(),
-            "class_index": pa.int32(),
-            "area_m2": pa.float64(),
-            "geometry": pa.binary(),
-        }
+    def __init__(
+        self, path: Path, crs: CRS | None, columns: Mapping[str, pa.DataType] = AREAS
+    ) -> None:
         geometry = {
             "encoding": "WKB",
             "geometry_types": ["MultiPolygon", "Polygon"],
-            "crs": crs.to_dict(projjson=True),
+            "crs": None if crs is None else crs.to_dict(projjson=True),
             "orientation": "counterclockwise",
         }
         about = {
@@ -78,7 +86,8 @@ class GeoParquet:
             "primary_column": "geometry",
             "columns": {"geometry": geometry},
         }
-        schema = pa.schema(list(columns.items()), {"geo": json.dumps(about)})
+        fields = [*columns.items(), ("geometry", pa.binary())]
+        schema = pa.schema(fields, {"geo": json.dumps(about)})
         self._writer = pq.ParquetWriter(path, schema)
 
     def __enter__(self) -> GeoParquet:

@@ -1,4 +1,4 @@
-"""An unfinished map: its raster, and how far it is good."""
+"""An unfinished map or list of objects: its parts on disk, and how far they are good."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -95,6 +96,13 @@ class Planes:
         return (plane * self.shape[1] + row) * self._row_bytes
 
 
+class Part(Protocol):
+    """A file that grows with the work."""
+
+    def sync(self) -> None:
+        """Make sure that what was written is on disk."""
+
+
 @dataclass(frozen=True)
 class Progress:
     """How far a map is.
@@ -137,7 +145,7 @@ class Journal:
                 f"cannot write {out}: {error.strerror}; check the folder and its permissions"
             ) from error
 
-    def note(self, progress: Progress, *parts: Planes, now: bool = False) -> None:
+    def note(self, progress: Progress, *parts: Part, now: bool = False) -> None:
         """Take down how far it is, every few seconds or `now`; first brings `parts` on disk."""
         if not now and time.monotonic() - self._written < COMMIT_SECONDS:
             return
@@ -157,6 +165,17 @@ class Journal:
             return json.loads((self.folder / _JOURNAL).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
+
+
+@contextmanager
+def kept_if_useful(journal: Journal) -> Iterator[None]:
+    """Remove the unfinished map after an error if it has no row that is of use."""
+    try:
+        yield
+    except BaseException:
+        if not journal.progress.rows:
+            journal.remove()
+        raise
 
 
 def fingerprint_scene(scene: Scene) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import colorsys
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ringmoe.deployment.cog import Colour, write_cog
-from ringmoe.deployment.journal import Journal, digest, fingerprint_scene
+from ringmoe.deployment.journal import Journal, digest, fingerprint_scene, kept_if_useful
 from ringmoe.deployment.pipeline import ahead, behind
 from ringmoe.deployment.polygons import check_polygons, write_polygons
 from ringmoe.deployment.progress import MapProgress
@@ -168,7 +168,7 @@ def predict_scene(
     )
     journal = Journal(out, mark, resume=resume and bool(fingerprint))
     resumed = journal.progress.rows
-    with _kept_if_useful(journal), MapProgress(resumed, scene.height, shown=progress) as bar:
+    with kept_if_useful(journal), MapProgress(resumed, scene.height, shown=progress) as bar:
         first_row = _first_row(rows, columns, resumed, batch_size)
         writer = RowWriter(
             meaning, rows, columns, journal, where=str(scene.path), first_row=first_row
@@ -266,17 +266,6 @@ class _Forward:
         arrived = torch.cuda.Event()
         arrived.record(torch.cuda.current_stream(scores.device))
         return _Scored(batch, found, arrived)
-
-
-@contextmanager
-def _kept_if_useful(journal: Journal) -> Iterator[None]:
-    """Remove the unfinished map after an error if it has no row that is of use."""
-    try:
-        yield
-    except BaseException:
-        if not journal.progress.rows:
-            journal.remove()
-        raise
 
 
 def _first_row(rows: Axis, columns: Axis, finished: int, batch_size: int) -> int:

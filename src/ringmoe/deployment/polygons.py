@@ -72,7 +72,7 @@ def write_polygons(
     pixel_area, count = _pixel_area(scene), 0
     make = GeoParquet if path.suffix.lower() == ".parquet" else GeoJSON
     with (
-        _to_map(scene) as to_map,
+        to_map(scene) as project,
         replacing(path) as partial,
         make(partial, scene.crs) as out,
     ):
@@ -87,7 +87,7 @@ def write_polygons(
                     }
                     for number, geometry in areas
                 ]
-                out.add(features, shapely.transform(geometries, to_map))
+                out.add(features, shapely.transform(geometries, project))
                 count += len(features)
     return count
 
@@ -159,8 +159,8 @@ def _union(parts: list[Polygon]) -> Polygon | MultiPolygon:
 
 
 @contextmanager
-def _to_map(scene: Scene) -> Iterator[Project]:
-    """From (column, row) to (x, y) in the scene's system."""
+def to_map(scene: Scene) -> Iterator[Project]:
+    """From `(N, 2)` columns and rows of a scene that has a place to x and y in its system."""
     if scene.transform is not None:
         a, b, c, d, e, f = scene.transform[:6]
         yield lambda pixels: pixels @ np.array([[a, d], [b, e]]) + (c, f)

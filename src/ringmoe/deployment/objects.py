@@ -1,0 +1,327 @@
+"""`predict_objects`: a detector over a scene of any size, and `detect`: the same in memory."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from ringmoe import boxes
+from ringmoe.boxes import Objects
+from ringmoe.deployment.journal import Journal, Progress, digest, fingerprint_scene, kept_if_useful
+from ringmoe.deployment.object_journal import RowFile, TileRow, together
+from ringmoe.deployment.object_merging import merge
+from ringmoe.deployment.object_writing import check_objects, write_objects
+from ringmoe.deployment.pipeline import ahead
+from ringmoe.deployment.progress import MapProgress
+from ringmoe.deployment.strips import Batch, check_grids, read_batches
+from ringmoe.deployment.windows import Axis, lay_tiles
+from ringmoe.errors import ConfigError, ShapeError, ValueRangeError
+from ringmoe.observation import Observation
+from ringmoe.scenes import Scene
+
+_FORMAT = 1  # of unfinished lists
+_DEPTH = 2  # batches that wait before the model
+
+
+class ObjectPredictor(Protocol):
+    """A detector over tiles."""
+
+    def __call__(self, observations: Mapping[str, Observation], /) -> Sequence[Objects]:
+        """What is in each tile: with scores, in pixels of the tile, all of one form."""
+
+
+@dataclass(frozen=True)
+class ObjectsResult:
+    """What `predict_objects` has made.
+
+    Attributes:
+        path: The file.
+        objects: What it holds, in pixels of the scene, by falling score.
+        counts: How many of each class, by name.
+        height: Rows of the scene.
+        width: Columns.
+        tiles: Tiles that went through the model in this run; tiles without data do not.
+        resumed_rows: Pixel rows that an earlier run had finished.
+        seconds: What this run took.
+    """
+
+    path: Path
+    objects: Objects
+    counts: Mapping[str, int]
+    height: int
+    width: int
+    tiles: int
+    resumed_rows: int
+    seconds: float
+
+
+def predict_objects(
+    predictor: ObjectPredictor,
+    scenes: Scene | Mapping[str, Scene],
+    out: str | Path,
+    *,
+    classes: Sequence[str],
+    tile_size: int,
+    overlap: int | None = None,
+    batch_size: int = 8,
+    nms_threshold: float | None = None,
+    score_threshold: float = 0.5,
+    device: torch.device | str = "cpu",
+    fingerprint: str = "",
+    resume: bool = True,
+    progress: bool = False,
+) -> ObjectsResult:
+    """Find the objects of a scene of any size, and write them as GeoJSON or GeoParquet.
+
+    Tiles overlap; what several tiles show appears once (`ringmoe.deployment.object_merging` says by
+    which rules, and for objects of which size they are exact). Memory grows with the scene's width
+    and the number of objects. Each feature has the box's four corners as its polygon, and `class`,
+    `class_index`, `score`, `column` and `row` (of the centre, in pixels), and `angle` (of the long
+    edge, in radians, as `ringmoe.boxes` has it); where the scene has a place on Earth also
+    `azimuth_deg` (of the long edge, clockwise from north, 0 to 180) and the length of both edges
+    on the ground, `length_m` and `width_m`. A scene without a place gives pixel coordinates.
+
+    Until it is finished, what was found lies in the folder `.NAME.unfinished` beside `out`. A run
+    that was killed goes on there, to the same file; one of another model, scene, tile size, overlap
+    or score threshold starts anew.
+
+    Args:
+        predictor: The model, on `device` and in evaluation mode.
+        scenes: The scene; or several of one grid, by the names that the model knows them by. A
+            single scene is named "image".
+        out: The file, `.geojson`, `.json` or `.parquet`.
+        classes: Names of the classes, in the order of their indices.
+        tile_size: Pixels of a tile's side, as the model takes them.
+        overlap: Pixels that tiles share with their neighbours, best a little more than the longest
+            object; None for a quarter of a tile.
+        batch_size: Tiles that the model sees at once.
+        nms_threshold: Intersection over union above which the lower score of a class is dropped;
+            None for 0.5, of rotated boxes 0.2.
+        score_threshold: The least score.
+        device: Where the model is.
+        fingerprint: Tells the model's weights from others, e.g. a hash of the checkpoint. Without
+            it no run is resumed, as nobody could tell whether it was of the same model.
+        resume: Whether to go on with an unfinished run; False starts anew.
+        progress: Whether to show a bar.
+
+    Raises:
+        ConfigError: Options that do not go together.
+        GeoreferenceError: Scenes on different grids, or a place that cannot be found on Earth.
+        ShapeError: The model gives no list of as many objects as tiles, or an unknown class.
+        ValueRangeError: Values cannot be in the unit that the scene declares; the scene holds no
+            data; or the model gives NaN or infinite numbers.
+        SceneReadError: A file is truncated or damaged.
+        WriteError: Disk full, no permission and the like; an old file stands untouched.
+    """
+    started, out = time.monotonic(), Path(out)
+    search = _Search.over(scenes, tile_size, overlap, batch_size, score_threshold, nms_threshold)
+    check_objects(out, search.scene)
+    mark = digest(
+        format=_FORMAT,
+        model=fingerprint,
+        scenes={key: fingerprint_scene(value) for key, value in search.scenes.items()},
+        tiles=[tile_size, search.overlap, score_threshold],
+    )
+    model = _Detector(predictor, torch.device(device), len(classes), score_threshold)
+    journal = Journal(out, mark, resume=resume and bool(fingerprint))
+    finished = search.rows_within(journal.progress.rows)
+    with (
+        kept_if_useful(journal),
+        closing(RowFile(journal.folder, finished)) as file,
+        MapProgress(search.final(len(file.rows)), search.scene.height, shown=progress) as bar,
+    ):
+        resumed = search.final(len(file.rows))
+        for row in search.run(model, first_row=len(file.rows)):
+            file.add(row)
+            done = Progress(search.final(len(file.rows)))
+            journal.note(done, file)
+            bar.mapped(done.rows, model.tiles)
+        journal.note(Progress(search.scene.height), file, now=True)
+        bar.stage("files")
+        objects = search.merged(file.rows)
+        write_objects(out, objects, search.scene, classes)
+    journal.remove()
+    found = np.bincount(objects.classes, minlength=len(classes))
+    return ObjectsResult(
+        path=out,
+        objects=objects,
+        counts=dict(zip(classes, found.tolist(), strict=True)),
+        height=search.scene.height,
+        width=search.scene.width,
+        tiles=model.tiles,
+        resumed_rows=resumed,
+        seconds=time.monotonic() - started,
+    )
+
+
+def detect(
+    predictor: ObjectPredictor,
+    scenes: Scene | Mapping[str, Scene],
+    *,
+    tile_size: int,
+    overlap: int | None = None,
+    batch_size: int = 8,
+    nms_threshold: float | None = None,
+    score_threshold: float = 0.5,
+    device: torch.device | str = "cpu",
+) -> Objects:
+    """The objects of a scene of any size, in its pixels and by falling score.
+
+    As `predict_objects`, without a file; arguments and errors are the same.
+    """
+    search = _Search.over(scenes, tile_size, overlap, batch_size, score_threshold, nms_threshold)
+    model = _Detector(predictor, torch.device(device), None, score_threshold)
+    return search.merged(list(search.run(model)))
+
+
+@dataclass(frozen=True, eq=False)
+class _Search:
+    """Where to look, and how to put together what is found."""
+
+    scenes: dict[str, Scene]
+    rows: Axis
+    columns: Axis
+    overlap: int
+    batch_size: int
+    nms_threshold: float | None
+
+    @classmethod
+    def over(
+        cls,
+        scenes: Scene | Mapping[str, Scene],
+        tile_size: int,
+        overlap: int | None,
+        batch_size: int,
+        score_threshold: float,
+        nms_threshold: float | None,
+    ) -> _Search:
+        if batch_size < 1:
+            raise ConfigError(f"batch_size must be 1 or more, got {batch_size}")
+        thresholds = {"score_threshold": score_threshold, "nms_threshold": nms_threshold}
+        for name, value in thresholds.items():
+            if value is not None and not 0 <= value <= 1:
+                raise ConfigError(f"{name} must be from 0 to 1, got {value}")
+        scenes = {"image": scenes} if isinstance(scenes, Scene) else dict(scenes)
+        check_grids(scenes)
+        scene = next(iter(scenes.values()))
+        overlap = tile_size // 4 if overlap is None else overlap
+        rows, columns = (lay_tiles(n, tile_size, overlap) for n in (scene.height, scene.width))
+        return cls(scenes, rows, columns, overlap, batch_size, nms_threshold)
+
+    @property
+    def scene(self) -> Scene:
+        return next(iter(self.scenes.values()))
+
+    def run(self, model: _Detector, first_row: int = 0) -> Iterator[TileRow]:
+        """Row of tiles by row of tiles, read ahead of the model in another thread."""
+        if first_row == len(self.rows.starts):
+            return
+        batches = read_batches(
+            self.scenes,
+            self.rows,
+            self.columns,
+            self.batch_size,
+            first_row=first_row,
+            pinned=model.device.type == "cuda",
+        )
+        with ahead(batches, _DEPTH) as coming:
+            yield from self._rows(coming, model)
+
+    def _rows(self, batches: Iterable[Batch], model: _Detector) -> Iterator[TileRow]:
+        begun: dict[int, list[tuple[int, Objects]]] = defaultdict(list)
+        for batch in batches:
+            for (row, column), objects in zip(batch.tiles, model(batch), strict=True):
+                begun[row].append((column, self._placed(objects, row, column)))
+            for row, _ in batch.masks:
+                tiles = begun.pop(row, [])
+                columns = [np.full(len(objects), column) for column, objects in tiles]
+                yield TileRow(
+                    row=row,
+                    columns=np.concatenate([*columns, np.zeros(0, np.int64)]).astype(np.int64),
+                    objects=Objects.join([objects for _, objects in tiles]) if tiles else None,
+                )
+
+    def _placed(self, objects: Objects, row: int, column: int) -> Objects:
+        """The same in pixels of the scene, without what lies in the padding beyond it."""
+        start = np.array([self.columns.starts[column], self.rows.starts[row]])
+        size = np.array([self.columns.length, self.rows.length])
+        placed = objects.boxes.astype(np.float64)
+        placed[:, :2] += start
+        if objects.rotated:
+            centre = placed[:, :2]
+        else:
+            placed[:, 2:] += start
+            centre = (placed[:, :2] + placed[:, 2:]) / 2
+            placed = np.clip(placed, 0, np.tile(size, 2))
+        inside = ((centre >= 0) & (centre <= size)).all(axis=1) & (boxes.area(placed) > 0)
+        return Objects(placed, objects.classes, objects.scores).take(inside)
+
+    def merged(self, rows: Sequence[TileRow]) -> Objects:
+        """Each object once."""
+        found = together(rows)
+        if found is None:
+            raise ValueRangeError(
+                f"{self.scene.path}: no pixel holds data: check the nodata value and the mask"
+            )
+        threshold = self.nms_threshold
+        if threshold is None:  # turned to their object, rotated boxes hardly overlap one another
+            threshold = 0.2 if found[0].rotated else 0.5
+        return merge(*found, self.rows, self.columns, threshold)
+
+    def rows_within(self, pixel_rows: int) -> int:
+        """Rows of tiles that are finished when so many pixel rows are."""
+        return sum(self.final(i + 1) <= pixel_rows for i in range(len(self.rows.starts)))
+
+    def final(self, tile_rows: int) -> int:
+        """Pixel rows that are finished when so many rows of tiles are."""
+        return self.rows.final(tile_rows - 1).stop if tile_rows else 0
+
+
+class _Detector:
+    """The model, from a batch in memory to what it finds there."""
+
+    def __init__(
+        self,
+        predictor: ObjectPredictor,
+        device: torch.device,
+        classes: int | None,
+        score_threshold: float,
+    ) -> None:
+        self.predictor, self.device = predictor, device
+        self.classes, self.score_threshold = classes, score_threshold
+        self.tiles = 0
+
+    @torch.inference_mode()
+    def __call__(self, batch: Batch) -> list[Objects]:
+        if not batch.tiles:
+            return []
+        found = self.predictor({n: o.to(self.device) for n, o in batch.observations.items()})
+        self.tiles += len(batch.tiles)
+        if not isinstance(found, Sequence) or len(found) != len(batch.tiles):
+            what = f"{len(found)} lists" if isinstance(found, Sequence) else type(found).__name__
+            raise ShapeError(
+                f"the detector gives {what} of objects for {len(batch.tiles)} tiles, expected one "
+                "for each tile"
+            )
+        return [self._checked(objects) for objects in found]
+
+    def _checked(self, objects: Objects) -> Objects:
+        if objects.scores is None:
+            raise ShapeError("the detector gives objects without scores: each needs one")
+        if not (np.isfinite(objects.boxes).all() and np.isfinite(objects.scores).all()):
+            raise ValueRangeError("the detector gives NaN or infinite boxes or scores")
+        last = int(objects.classes.max(initial=-1))
+        if self.classes is not None and last >= self.classes:
+            raise ShapeError(
+                f"the detector gives class {last}, expected 0 to {self.classes - 1}: name all "
+                "classes"
+            )
+        return objects.take(objects.scores >= self.score_threshold)
