@@ -18,7 +18,9 @@ from ringmoe.datasets.labelled import (
     fingerprint,
 )
 from ringmoe.datasets.labelled_files import LabelledFiles, open_data
+from ringmoe.datasets.objects import Problem
 from ringmoe.datasets.published import Benchmark, aid, land_use, mstar, polsf
+from ringmoe.datasets.published_objects import BENCHMARKS, ObjectBenchmark, Part, published
 from ringmoe.datasets.split_file import read_split, write_split
 from ringmoe.datasets.splits import check_training, classes_of, label_of, split_data
 from ringmoe.datasets.tiles import IGNORED, LabelledTiles, cut_blocks
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from ringmoe.datasets.loader import LabelledBatch, LabelledLoader
 
 __all__ = [
+    "BENCHMARKS",
     "IGNORED",
     "Benchmark",
     "DataConfig",
@@ -40,6 +43,9 @@ __all__ = [
     "LabelledImages",
     "LabelledLoader",
     "LabelledTiles",
+    "ObjectBenchmark",
+    "Part",
+    "Problem",
     "Source",
     "TorchGeoData",
     "aid",
@@ -56,6 +62,7 @@ __all__ = [
     "open_data",
     "polsf",
     "position_in_class",
+    "published",
     "read_split",
     "split_data",
     "write_split",

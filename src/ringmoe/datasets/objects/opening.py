@@ -69,8 +69,7 @@ def number_objects(found: Found, config: DataConfig) -> OpenedObjects:
     Raises:
         DatasetError: No image can be used, or no object is of a known class.
     """
-    classes, index_of = _classes(found, config)
-    dropped = set(map(str, config.ignore))
+    classes, index_of, dropped = _classes(found, config)
     opened = OpenedObjects([], [], [], classes, ())
     sizes = image_sizes(found, config)
     for row, said, size in zip(found.rows, found.annotations, sizes, strict=True):
@@ -90,24 +89,24 @@ def number_objects(found: Found, config: DataConfig) -> OpenedObjects:
     return OpenedObjects(opened.rows, opened.objects, opened.sizes, classes, tuple(found.problems))
 
 
-def _classes(found: Found, config: DataConfig) -> tuple[tuple[str, ...], dict[str, int]]:
-    """Class names, and the index of each class by its name and as files write it."""
+def _classes(found: Found, config: DataConfig) -> tuple[tuple[str, ...], dict[str, int], set[str]]:
+    """Class names; the index of each by its name and as files write it; what is left out."""
+    written = dict(zip(found.classes, found.codes or found.classes, strict=True))
+    ignored = set(map(str, config.ignore))
+    ignored |= {written[name] for name in ignored if name in written}
     codes: dict[str, int | str]
     if isinstance(config.classes, dict):
         codes = dict(config.classes)
     else:
-        known = found.codes or found.classes
-        written = dict(zip(found.classes, known, strict=True))
-        ignored = set(map(str, config.ignore))
         names: Sequence[str] = config.classes
         if not names:
-            names = found.classes or sorted(
-                {name for one in found.annotations for name in one.names}, key=_number_first
-            )
+            found_names = {name for said in found.annotations for name in said.names}
+            names = found.classes or sorted(found_names, key=_number_first)
             names = [name for name in names if name not in ignored]
         codes = {name: written.get(name, name) for name in names}
     index_of = {name: index for index, name in enumerate(codes)}
-    return tuple(codes), index_of | {str(code): index_of[name] for name, code in codes.items()}
+    index_of |= {str(code): index_of[name] for name, code in codes.items()}
+    return tuple(codes), index_of, ignored
 
 
 def _number_first(name: str) -> tuple[bool, int, str]:

@@ -28,12 +28,14 @@ class Files:
         images: All images.
         labels: Label files; one belongs to the image of the same stem.
         part_of: Stem to "train", "validation" or "test", where lists say so.
+        parted: Whether the names of folders tell the parts too.
     """
 
     root: Path
     images: tuple[Path, ...]
     labels: tuple[Path, ...]
     part_of: dict[str, str]
+    parted: bool = True
 
 
 def read_pairs(
@@ -84,7 +86,8 @@ def _by_stem(
     """(part, stem) to file. SSDD has all files twice: together, and again in their parts."""
     known: dict[tuple[str, str], Path] = {}
     for path in paths:
-        key = part_in(path, files.root), path.stem.removesuffix(suffix)
+        part = part_in(path, files.root) if files.parted else ""
+        key = part, path.stem.removesuffix(suffix)
         if (other := known.setdefault(key, path)) != path:
             found.report("two files of one name", path, f"left out, as {other} has the same name")
     parted = {stem for part, stem in known if part}
@@ -106,16 +109,22 @@ def read_part_lists(folder: Path) -> dict[str, str]:
         part = PART_NAMES.get(path.stem.lower())
         if not part:
             continue
-        try:
-            lines = path.read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise DatasetError(f"{path}: cannot be read as a list of names ({error})") from None
-        for line in lines:
-            words = line.split()
-            if words:
-                name = words[0].replace("\\", "/").rpartition("/")[2]
-                part_of[_stem(name)] = part
+        part_of |= dict.fromkeys(read_names(path), part)
     return part_of
+
+
+def read_names(file: Path) -> list[str]:
+    """The stems of a list of files, a name or path a line; what follows a blank is passed over.
+
+    Raises:
+        DatasetError: It cannot be read.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{file}: cannot be read as a list of names ({error})") from None
+    words = (line.split()[0] for line in lines if line.split())
+    return [_stem(word.replace("\\", "/").rpartition("/")[2]) for word in words]
 
 
 def _stem(name: str) -> str:
