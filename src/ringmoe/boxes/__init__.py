@@ -39,6 +39,7 @@ from ringmoe.boxes.objects import Objects
 
 if TYPE_CHECKING:
     from ringmoe.boxes.batch import ObjectBatch
+    from ringmoe.boxes.gaussian import gaussian_distance
     from ringmoe.boxes.overlap import box_iou, paired_iou, rotated_iou
     from ringmoe.boxes.roi_align import rotated_roi_align
     from ringmoe.boxes.suppression import nms
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 _WITH_TORCH = {
     "ObjectBatch": "batch",
     "box_iou": "overlap",
+    "gaussian_distance": "gaussian",
     "nms": "suppression",
     "paired_iou": "overlap",
     "rotated_iou": "overlap",
@@ -62,6 +64,7 @@ __all__ = [
     "cxcywhr_to_corners",
     "cxcywhr_to_xyxy",
     "enclosing",
+    "gaussian_distance",
     "nms",
     "paired_iou",
     "rotated_iou",
