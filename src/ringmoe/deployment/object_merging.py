@@ -119,7 +119,7 @@ def _is_cut(found: Objects, seen: Array) -> Array:
     around = boxes.enclosing(_corners(found.boxes))
     before = around[:, :2] < seen[:, :2] + MARGIN
     after = around[:, 2:] > seen[:, 2:] - MARGIN
-    return (before | after).any(axis=1)
+    return np.any(before | after, axis=1)
 
 
 def _covered(parts: _Parts) -> Array:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import shapely
+from rasterio._err import CPLE_BaseError  # what GDAL's own errors come out as
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 from rasterio.warp import transform as reproject
@@ -58,7 +59,7 @@ def check_objects(path: Path, scene: Scene) -> None:
     assert scene.crs is not None
     try:
         reproject(scene.crs, "EPSG:4326", [0.0], [0.0])
-    except CRSError as error:
+    except (CRSError, CPLE_BaseError) as error:
         raise GeoreferenceError(
             f"{scene.path}: nobody knows where on Earth its coordinate reference system "
             f"{scene.crs} lies: give it another (gdal_edit.py -a_srs), or none"

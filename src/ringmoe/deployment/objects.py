@@ -146,14 +146,17 @@ def predict_objects(
             bar.mapped(done.rows, model.tiles)
         journal.note(Progress(search.scene.height), file, now=True)
         bar.stage("files")
-        objects = search.merged(file.rows)
+        found = together(file.rows)
+        if found is None:
+            journal.remove()
+        objects = search.merged(found)
         write_objects(out, objects, search.scene, classes)
     journal.remove()
-    found = np.bincount(objects.classes, minlength=len(classes))
+    counts = np.bincount(objects.classes, minlength=len(classes))
     return ObjectsResult(
         path=out,
         objects=objects,
-        counts=dict(zip(classes, found.tolist(), strict=True)),
+        counts=dict(zip(classes, counts.tolist(), strict=True)),
         height=search.scene.height,
         width=search.scene.width,
         tiles=model.tiles,
@@ -179,7 +182,7 @@ def detect(
     """
     search = _Search.over(scenes, tile_size, overlap, batch_size, score_threshold, nms_threshold)
     model = _Detector(predictor, torch.device(device), None, score_threshold)
-    return search.merged(list(search.run(model)))
+    return search.merged(together(list(search.run(model))))
 
 
 @dataclass(frozen=True, eq=False)
@@ -264,9 +267,8 @@ class _Search:
         inside = ((centre >= 0) & (centre <= size)).all(axis=1) & (boxes.area(placed) > 0)
         return Objects(placed, objects.classes, objects.scores).take(inside)
 
-    def merged(self, rows: Sequence[TileRow]) -> Objects:
-        """Each object once."""
-        found = together(rows)
+    def merged(self, found: tuple[Objects, np.ndarray] | None) -> Objects:
+        """Each object once, of those of all tiles."""
         if found is None:
             raise ValueRangeError(
                 f"{self.scene.path}: no pixel holds data: check the nodata value and the mask"
