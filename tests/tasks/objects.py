@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from tests.tasks.labelled import make_backbone
 
 from ringmoe.boxes import ObjectBatch, Objects, cxcywhr_to_xyxy
+from ringmoe.datasets import Example, Image, LabelKind, Source
 from ringmoe.observation import Observation
+from ringmoe.sensors import get_sensor
 from ringmoe.tasks import ObjectTask, TaskModel, TaskSource
 
 SIZE = 64
@@ -66,3 +70,35 @@ def no_objects(batch: int, rotated: bool, names: tuple[str, ...] | None = None) 
         ids=torch.zeros(0, dtype=torch.int64),
         names=names or tuple(map(str, range(batch))),
     )
+
+
+@dataclass
+class Drawn:
+    """The same images as labelled data: 8-bit pictures, each thing on them as often as asked."""
+
+    rotated: bool
+    count: int = 6
+    classes: tuple[str, ...] = CLASSES
+
+    @property
+    def kind(self) -> LabelKind:
+        return "rotated-boxes" if self.rotated else "boxes"
+
+    @property
+    def sources(self) -> dict[str, Source]:
+        sensor = get_sensor("rgb-dn8")
+        return {"image": Source(sensor, sensor.channels)}
+
+    @property
+    def names(self) -> list[str]:
+        return [f"{number:02d}" for number in range(self.count)]
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Example:
+        which = index % len(BOXES)
+        values = (0.5 + 0.1 * draw_images()[which].numpy()).clip(0, 1)
+        image = Image(values.astype(np.float32), np.ones(values.shape[1:], bool))
+        label = labels_of(self.rotated).of(which)
+        return Example(self.names[index], {"image": image}, label)

@@ -28,7 +28,7 @@ from ringmoe.errors import ConfigError, ExportError, WriteError
 from ringmoe.files import replacing
 from ringmoe.models import RingMoE
 from ringmoe.sensors import denormalise, normalise
-from ringmoe.tasks import TaskModel
+from ringmoe.tasks import ObjectTask, TaskModel
 
 Experts = Literal["auto", "routed", "masked"]
 logger = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ def export_model(
         with_normalisation: Whether values in the channels' units enter, which the file normalises.
 
     Raises:
-        ConfigError: The file's ending or an option is not allowed.
+        ConfigError: The file's ending or an option is not allowed, or the model finds objects.
         MissingDependencyError: ONNX, and a package of the extra `onnx` is not installed.
         ShapeError: The model does not take images of this size.
         UnknownChannelError: The backbone has no such channel.
@@ -94,6 +94,11 @@ def export_model(
     if batch < 0:
         raise ConfigError(f"batch must be 1 or more, or 0 for any number, got {batch}")
     if isinstance(model, TaskModel):
+        if isinstance(model.task, ObjectTask):
+            raise ConfigError(
+                f"a model for {model.task.name} cannot be exported: how many boxes it finds is not "
+                "known before it runs; use `ringmoe predict`, or export a backbone"
+            )
         inputs = task_inputs(model)
     elif image is None:
         raise ConfigError("say what enters the backbone: image=backbone_input(...)")

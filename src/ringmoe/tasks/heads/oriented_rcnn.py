@@ -7,6 +7,7 @@ background. Boxes are refined alike for all classes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,6 +27,7 @@ from ringmoe.tasks.heads.detections import (
     Selection,
     covered,
     full_precision,
+    inside,
     seeded,
 )
 from ringmoe.tasks.heads.fpn import STRIDES, DetectionPyramid
@@ -104,6 +106,7 @@ class OrientedRCNN(nn.Module):
         return OrientedRCNNDetections(
             head=self,
             maps=maps,
+            size=size,
             anchors=self.anchors(images, maps)[0],
             objectness=torch.cat(objectness, 1).squeeze(2),
             codes=torch.cat([_by_anchor(self.midpoints(level), 6) for level in seen], 1),
@@ -139,6 +142,7 @@ class OrientedRCNNDetections(Detections):
     Attributes:
         head: For the second stage.
         maps: Of the pyramid.
+        size: Height and width of the images.
         anchors: `(A, 4)` xyxy, the same of all images.
         objectness: `(B, A)` logits.
         codes: `(B, A, 6)` midpoint offsets.
@@ -147,6 +151,7 @@ class OrientedRCNNDetections(Detections):
 
     head: OrientedRCNN
     maps: Sequence[Tensor]
+    size: tuple[int, int]
     anchors: Tensor
     objectness: Tensor
     codes: Tensor
@@ -224,7 +229,7 @@ class OrientedRCNNDetections(Detections):
 
     @torch.no_grad()
     def _proposals(self, number: int) -> Tensor:
-        """Of one image, `(P, 5)`, by falling score."""
+        """Of one image, those with the centre in it, `(P, 5)`, by falling score."""
         offsets = torch.tensor([0, *self.counts]).cumsum(0).tolist()
         best, levels = [], []
         for level, scores in enumerate(self.objectness[number].split(self.counts)):
@@ -233,7 +238,11 @@ class OrientedRCNNDetections(Detections):
             levels.append(torch.full_like(top, level))
         index = torch.cat(best)
         boxes = decode_midpoints(self.codes[number, index], self.anchors[index])
+        boxes[:, 2:4] = boxes[:, 2:4].clamp(max=math.hypot(*self.size))
         scores, level = self.objectness[number, index], torch.cat(levels)
+        height, width = self.size
+        here = inside(boxes[:, :2], boxes.new_tensor([[0.0, 0, width, height]]))[0]
+        boxes, scores, level = boxes[here], scores[here], level[here]
         return boxes[nms(enclosing_xyxy(boxes), scores, OVERLAP, level)[:PROPOSALS]]
 
     @torch.no_grad()
