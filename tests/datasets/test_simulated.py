@@ -1,5 +1,7 @@
 """Simulated scenes as labelled data: what the sensors saw, with what the landscape is."""
 
+import json
+
 import numpy as np
 import pytest
 import rasterio
@@ -50,6 +52,49 @@ def test_changes(folder):
 def test_kinds_of_scene(folder):
     data = open_data(DataConfig(path=folder, sensor="simulated-optical"), "class")
     assert [data.classes[label] for label in data.class_of] == ["harbour", "village"]
+
+
+def test_objects(folder):
+    config = DataConfig(path=folder, sensor="simulated-sar-amplitude")
+    truth = json.loads((folder / "scene-0000" / "boxes.json").read_text())
+    for kind, form in (("boxes", "horizontal"), ("rotated-boxes", "rotated")):
+        data = open_data(config, kind)
+        label, said = data[0].label, {thing["id"]: thing for thing in truth}
+        assert data.classes == ("ship", "aircraft", "vehicle") and len(label)
+        for box, kind_of, ignored, identity in zip(
+            label.boxes, label.classes, label.ignored, label.ids, strict=True
+        ):
+            expected = said[int(identity)]
+            assert data.classes[kind_of] == expected["class"]
+            np.testing.assert_allclose(box, expected[form], atol=1e-3)
+            assert ignored or expected["seen"] >= 0.3
+    only = DataConfig(
+        path=folder, sensor="simulated-optical", classes=["ship"], ignore=["aircraft", "vehicle"]
+    )
+    assert set(open_data(only, "boxes").objects[0].classes.tolist()) == {0}
+
+
+def test_videos(folder):
+    config = DataConfig(path=folder, sensor="simulated-optical", labels="tracks")
+    data = open_data(config, "boxes")
+    assert data.names[0] == "scene-0000/000001" and data.problems == ()
+    lines = (folder / "scene-0000" / "tracks.txt").read_text().split()
+    first = [i for i, row in enumerate(data.rows) if row.sequence == "scene-0000"]
+    assert sum(len(data.objects[i]) for i in first) == len(lines)
+    frame, identity, left, top, width, height, _, kind, _ = map(float, lines[-1].split(","))
+    last = data.objects[int(frame) - 1]
+    at = last.ids.tolist().index(int(identity))
+    expected = [left - 1, top - 1, left - 1 + width, top - 1 + height]
+    np.testing.assert_allclose(last.boxes[at], expected, atol=1e-9)
+    assert last.classes[at] == kind - 1
+    ships = DataConfig(
+        path=folder, sensor="simulated-optical", labels="tracks", classes=["ship"],
+        ignore=["aircraft", "vehicle"],
+    )  # fmt: skip
+    assert open_data(ships, "boxes").problems == ()
+    with pytest.raises(DatasetError, match="the videos are of simulated-optical"):
+        open_data(DataConfig(path=folder, sensor="simulated-sar-amplitude", labels="tracks"),
+                  "boxes")  # fmt: skip
 
 
 def test_what_is_not_simulated(folder, tmp_path):

@@ -21,7 +21,7 @@ from ringmoe.datasets.objects.geometry import within
 from ringmoe.datasets.objects.opening import OpenedObjects, open_objects
 from ringmoe.datasets.simulated import is_simulation, read_simulation
 from ringmoe.datasets.table import Row, read_csv, windowed_name
-from ringmoe.errors import ConfigError, DatasetError
+from ringmoe.errors import ConfigError, DatasetError, SceneReadError
 from ringmoe.scenes import Scene, Window, open_scene
 from ringmoe.sensors import check_values
 
@@ -215,7 +215,7 @@ def as_data(opened: OpenedObjects, config: DataConfig, kind: LabelKind) -> Label
         kind=kind,
         rows=tuple(rows),
         formats=formats,
-        sources=_sources(rows[0], formats),
+        sources=_first_sources(rows, formats),
         classes=opened.classes,
         objects=tuple(objects),
         problems=opened.problems,
@@ -227,6 +227,16 @@ def _sources(row: Row, formats: dict[str, ImageFormat]) -> dict[str, Source]:
     """What the images of an example are."""
     opened = {name: open_image(row.images[name], form) for name, form in formats.items()}
     return {name: Source(scene.sensor, scene.channels) for name, scene in opened.items()}
+
+
+def _first_sources(rows: Sequence[Row], formats: dict[str, ImageFormat]) -> dict[str, Source]:
+    """What the images are, told by the first that can be opened: a damaged one is no end."""
+    for row in rows[:-1]:
+        try:
+            return _sources(row, formats)
+        except SceneReadError as error:
+            logger.warning("%s", error)
+    return _sources(rows[-1], formats)
 
 
 def _read_rows(config: DataConfig, kind: LabelKind) -> tuple[list[Row], tuple[str, ...]]:

@@ -257,12 +257,12 @@ def published(
     if name not in BENCHMARKS:
         raise ConfigError(f"no benchmark {name!r}: expected one of {', '.join(BENCHMARKS)}")
     benchmark, root = BENCHMARKS[name], Path(root)
-    kind = kind or next(iter(benchmark.forms))
-    if kind not in benchmark.forms:
+    wanted = next(iter(benchmark.forms)) if kind is None else kind
+    if wanted not in benchmark.forms:
         raise ConfigError(f"{name}: has {' and '.join(benchmark.forms)}, got kind {kind!r}")
     parts = {}
     for part, place in benchmark.parts.items():
-        found = _read(benchmark, place, root, kind)
+        found = _read(benchmark, place, root, wanted)
         if not found.rows:
             first = f": {found.problems[0]}" if found.problems else ""
             raise DatasetError(f"{root}: no labelled image in the {part} part of {name}{first}")
@@ -273,7 +273,7 @@ def published(
             classes=dict(benchmark.classes),
             tile_size=tile_size,
         )
-        parts[part] = as_data(number_objects(found, config), config, kind)
+        parts[part] = as_data(number_objects(found, config), config, wanted)
     return parts
 
 
@@ -283,7 +283,7 @@ def _read(benchmark: ObjectBenchmark, part: Part, root: Path, kind: LabelKind) -
     labels = _there(root, part.labels, form)
     if benchmark.format == "MOT":
         sequences = sorted(file.parent.parent for file in labels.glob("*/gt/gt.txt"))
-        return read_mot(labels, sequences, rotated)
+        return read_mot(root, sequences, rotated)
     images = _files(folder, SUFFIXES)
     if benchmark.format == "COCO":
         found = read_coco(root, [labels], images, rotated)

@@ -193,12 +193,13 @@ def _check_any_known(found: Found, opened: OpenedObjects, config: DataConfig) ->
 def image_sizes(found: Found, config: DataConfig) -> list[tuple[int, int] | None]:
     """Height and width of each row's first image, from its header; None where it has none."""
     sizes: list[tuple[int, int] | None] = []
+    formats = config.formats(found.rows[0].images) if found.rows else {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # no pixel is read
         for row in found.rows:
             name, path = next(iter(row.images.items()))
             try:
-                sizes.append(_size(path, config.formats(row.images)[name]))
+                sizes.append(_size(path, formats[name]))
             except (RingmoeError, OSError) as error:
                 sizes.append(None)
                 found.report("image that cannot be opened", path, str(error))

@@ -1,0 +1,258 @@
+"""What is wrong with labels of objects is counted and listed, and leaves the rest usable."""
+
+import cProfile
+import json
+import logging
+import pstats
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.datasets.small_files import rgb, save_png, stripes, write_csv
+from tests.datasets.test_object_formats import (
+    BNDBOX,
+    coco,
+    mot,
+    opened,
+    pictures,
+    thing,
+    voc,
+    write,
+)
+
+from ringmoe.datasets import DataConfig, check_training, open_data
+from ringmoe.errors import ConfigError, DatasetError, SceneReadError
+
+GOOD = {"category_id": 3, "bbox": [4, 6, 20, 10]}
+
+
+def kinds(data):
+    return sorted({problem.kind for problem in data.problems})
+
+
+def a_coco(tmp_path, *annotations, **options):
+    pictures(tmp_path / "images", "a.png")
+    coco(tmp_path / "labels.json", *annotations, **options)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("bad", "kind", "left"),
+    [
+        ([70, 6, 20, 10], "box outside the image", 1),
+        ([-30, -30, 20, 10], "box outside the image", 1),
+        ([50, 6, 20, 10], "box partly outside the image", 2),
+        ([4, 6, 0, 10], "box without area", 1),
+        ([4, 6, -5, -10], "box without area", 1),
+        ([4, 6, float("nan"), 10], "box without area", 1),
+        ([4, 6, 20], "entry that cannot be read", 1),
+        (["a", 6, 20, 3], "entry that cannot be read", 1),
+    ],
+)
+def test_bad_boxes(tmp_path, bad, kind, left):
+    data = opened(a_coco(tmp_path, GOOD, {"category_id": 3, "bbox": bad}))
+    assert kinds(data) == [kind] and len(data.objects[0]) == left
+    assert data.problems[0].file == str(tmp_path / "labels.json")
+    assert (data[0].label.boxes >= 0).all()
+
+
+def test_a_pixel_too_far_is_no_problem(tmp_path):
+    """Files that count from 0 where 1 is meant reach out by one."""
+    data = opened(a_coco(tmp_path, {"category_id": 3, "bbox": [-1, -1, 10, 10]}))
+    assert data.problems == () and data.objects[0].boxes.tolist() == [[0, 0, 9, 9]]
+
+
+def test_unknown_classes(tmp_path, caplog):
+    path = a_coco(tmp_path, GOOD, {**GOOD, "category_id": 77}, {**GOOD, "category_id": 78})
+    data = opened(path)
+    assert len(data.objects[0]) == 1 and kinds(data) == ["unknown class"]
+    assert len(data.problems) == 2 and "class '77', left out" in str(data.problems[0])
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    assert "2 x unknown class, first" in caplog.text and "labels.json" in caplog.text
+    assert opened(path, classes=["ship"], ignore=[77, 78]).problems == ()
+    with pytest.raises(DatasetError, match=r"no object can be used \(classes tank, the files have"):
+        opened(path, classes=["tank"])
+
+
+def test_partners_that_lack(tmp_path):
+    pictures(tmp_path / "JPEGImages", "a.png", "alone.png")
+    write(tmp_path / "Annotations" / "a.xml", voc(thing("ship", BNDBOX)))
+    write(tmp_path / "Annotations" / "lost.xml", voc(thing("ship", BNDBOX)))
+    data = opened(tmp_path)
+    assert data.names == ("JPEGImages/a.png",)
+    assert kinds(data) == ["image without labels", "label file without image"]
+    assert [problem.file.rpartition("/")[2] for problem in data.problems] == [
+        "lost.xml",
+        "alone.png",
+    ]
+
+
+def test_partners_that_lack_in_coco(tmp_path):
+    pictures(tmp_path / "images", "a.png", "alone.png")
+    file = coco(tmp_path / "labels.json", GOOD, images=("a.png", "lost.png", "a.png"))
+    content = json.loads(file.read_text())
+    content["annotations"].append({**GOOD, "image_id": 55})
+    content["images"].append({"id": 8})
+    file.write_text(json.dumps(content))
+    data = opened(tmp_path)
+    assert data.names == ("images/a.png",) and len(data.objects[0]) == 1
+    assert kinds(data) == [
+        "entry that cannot be read",
+        "image listed twice",
+        "image without labels",
+        "labels without image",
+    ]
+
+
+def test_malformed_files_and_lines(tmp_path):
+    names = ("a.png", "b.png", "c.png")
+    pictures(tmp_path / "voc" / "images", *names)
+    broken = thing("ship", "<bndbox><xmin>x</xmin></bndbox>"), "<object><name>ship</name></object>"
+    write(tmp_path / "voc" / "xml" / "a.xml", voc(thing("ship", BNDBOX), *broken))
+    write(tmp_path / "voc" / "xml" / "b.xml", "<annotation><object>")
+    write(tmp_path / "voc" / "xml" / "c.xml", "")
+    data = opened(tmp_path / "voc")
+    assert data.names == ("images/a.png",) and len(data.objects[0]) == 1
+    assert kinds(data) == ["label file that cannot be read", "object that cannot be read"]
+
+    pictures(tmp_path / "dota" / "images", *names)
+    good = "1 1 9 1 9 9 1 9 ship 0"
+    write(tmp_path / "dota" / "labelTxt" / "a.txt", f"{good}\n1 1 9 1 9 ship\nx {good}\n")
+    (tmp_path / "dota" / "labelTxt" / "b.txt").write_bytes(b"\xff\xfe\x00")
+    write(tmp_path / "dota" / "labelTxt" / "c.txt", "1 1 9 1 9 9 1 9\n")
+    data = opened(tmp_path / "dota")
+    assert [len(objects) for objects in data.objects] == [1, 0]
+    assert kinds(data) == ["label file that cannot be read", "line that cannot be read"]
+    assert "line 2: expected 8 numbers" in str(data.problems[0])
+
+    columns = ("image", "class", "xmin", "ymin", "xmax", "ymax", "split")
+    lines = ("a.png", "ship", 1, 1, 9, 9, ""), ("a.png", "ship", 1, "?", 9, 9, "")
+    more = ("a.png", "", 1, 1, 9, 9, ""), ("gone.png", "ship", 1, 1, 9, 9, "")
+    pictures(tmp_path, "a.png")
+    file = write_csv(tmp_path / "objects.csv", columns, *lines, *more)
+    data = opened(file)
+    assert len(data.objects[0]) == 1
+    assert kinds(data) == ["labels without image", "line that cannot be read"]
+    assert "objects.csv, line 3" in data.problems[0].file
+
+
+def test_frames_that_are_missing(tmp_path):
+    bad = "x,1,1,1,9,9,1,1,1", "1,1,2,2,9,9,1,1,1", "8,1,1,1,9,9,1,1,1"
+    mot(tmp_path, "a", (1, 2, 5), "1,1,1,1,9,9,1,1,1", *bad)
+    write(tmp_path / "a" / "seqinfo.ini", "no section")
+    mot(tmp_path, "b", ())
+    data = opened(tmp_path)
+    assert data.names == ("a/000001", "a/000002", "a/000005")
+    assert [len(objects) for objects in data.objects] == [1, 0, 0]
+    assert kinds(data) == [
+        "frame without image",
+        "frames missing",
+        "line that cannot be read",
+        "object twice in a frame",
+        "seqinfo.ini that cannot be read",
+        "sequence without pictures",
+    ]
+    said = {problem.kind: problem.reason for problem in data.problems}
+    assert said["frames missing"] == "a has frames 2 and 5, none of the 2 between"
+
+
+def test_masks_and_images_that_cannot_be_opened(tmp_path):
+    pictures(tmp_path / "images", "a.png", "b.png")
+    save_png(tmp_path / "instances" / "a.png", stripes(48, 64))
+    write(tmp_path / "instances" / "b.png", "no picture")
+    data = opened(tmp_path)
+    assert data.names == ("images/a.png",) and kinds(data) == ["label file that cannot be read"]
+    write(tmp_path / "images" / "a.png", "")
+    with pytest.raises(DatasetError, match="found none that can be used: "):
+        opened(tmp_path)
+
+
+def test_pixels_are_read_when_an_example_is_asked_for(tmp_path):
+    """Half of a PNG has a header that tells the size; that half of its pixels lack, comes later."""
+    path = a_coco(tmp_path, GOOD, images=("a.png", "b.png"))
+    pictures(path / "images", "b.png")
+    whole = (path / "images" / "a.png").read_bytes()
+    (path / "images" / "a.png").write_bytes(whole[: len(whole) // 2])
+    data = opened(path)
+    assert len(data.label(0)) == 1
+    with pytest.raises(SceneReadError, match=r"a\.png"):
+        data[0]
+    assert data[1].size == (48, 64)
+
+
+@pytest.mark.parametrize("kind", ["boxes", "rotated-boxes"])
+def test_nothing_usable_is_one_line(tmp_path, kind):
+    for path, message in (
+        (tmp_path / "nowhere", "there is no such folder or file; check data.path"),
+        (tmp_path, "expected objects as COCO"),
+    ):
+        with pytest.raises(DatasetError, match=message) as caught:
+            opened(path, kind)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(DatasetError, match=r"labels\.json: there is no such folder or file"):
+        opened(tmp_path, kind, labels="labels.json")
+    coco(tmp_path / "labels.json", GOOD)
+    with pytest.raises(DatasetError, match=r"found none that can be .*no file a\.png"):
+        opened(tmp_path, kind)
+    write(tmp_path / "labels.json", '{"images": [1}')
+    with pytest.raises(DatasetError, match="expected COCO JSON"):
+        opened(tmp_path, kind)
+    pictures(tmp_path / "images", "a.png")
+    write(tmp_path / "labelTxt" / "a.txt", "0 0.5 0.5 0.1 0.1\n")  # YOLO's
+    with pytest.raises(DatasetError, match="expected labelled objects, found none in 1 images: "):
+        opened(tmp_path, kind, labels="labelTxt")
+
+
+def test_several_formats_are_not_guessed_at(tmp_path):
+    path = a_coco(tmp_path, GOOD)
+    write(path / "labelTxt" / "a.txt", "1 1 9 1 9 9 1 9 ship 0\n")
+    with pytest.raises(DatasetError, match=r"several formats \(COCO, DOTA\): name the file or"):
+        opened(path)
+    assert opened(path, labels="labelTxt").objects[0].boxes.tolist() == [[1, 1, 9, 9]]
+    assert opened(path, labels="labels.json").objects[0].boxes.tolist() == [[4, 6, 24, 16]]
+    write(path / "labelTxt" / "hbb" / "a.txt", "1 1 9 1 9 9 1 9 ship 0\n")
+    with pytest.raises(DatasetError, match="label the same images: name one of them"):
+        opened(path, labels="labelTxt")
+
+
+def test_a_class_without_an_object_cannot_be_learnt(tmp_path):
+    data = opened(a_coco(tmp_path, GOOD, {**GOOD, "category_id": 9, "iscrowd": 1}))
+    with pytest.raises(DatasetError, match="empty class: none of 1 training examples has plane"):
+        check_training(data, np.array([0]))
+
+
+def test_other_sensors_than_one_are_refused(tmp_path):
+    path = a_coco(tmp_path, GOOD)
+    config = DataConfig(path=path, sensors={"optical": "rgb-dn8", "sar_amplitude": "sentinel1-grd"})
+    with pytest.raises(ConfigError, match="no image is called optical"):
+        open_data(config, "boxes")
+
+
+def calls(function, *arguments):
+    profile = cProfile.Profile()
+    profile.runcall(function, *arguments)
+    return pstats.Stats(profile).total_calls
+
+
+@pytest.mark.slow
+def test_the_work_grows_with_the_data_alone(tmp_path):
+    """Four times the images and objects take at most four times the calls, and some."""
+    picture = Image.fromarray(rgb(0, 16, 16).transpose(1, 2, 0))
+    counted = []
+    for count in (100, 400):
+        folder = tmp_path / str(count)
+        (folder / "images").mkdir(parents=True)
+        names = [f"{number}.png" for number in range(count)]
+        for name in names:
+            picture.save(folder / "images" / name)
+        things = [
+            {"image_id": 1 + number % count, "category_id": 3, "bbox": [1, 1, 9, 9]}
+            for number in range(10 * count)
+        ]
+        coco(folder / "labels.json", *things, images=names)
+        counted.append(calls(opened, folder))
+        lines = ["1 1 9 1 9 9 1 9 ship 0"] * 10
+        for number in range(count):
+            write(folder / "labelTxt" / f"{number}.txt", "\n".join(lines))
+        counted[-1] += calls(lambda f=folder: opened(f, labels="labelTxt"))
+    assert counted[1] < 4.2 * counted[0]
