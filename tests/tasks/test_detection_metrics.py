@@ -131,6 +131,20 @@ def test_rotated_figures_of_upright_boxes_are_the_horizontal_ones(seed):
             assert rotated[name] == pytest.approx(horizontal[name], abs=1e-6)
 
 
+@pytest.mark.parametrize("order", [[0, 1], [1, 0]])
+def test_of_objects_overlapped_equally_the_last_is_taken(order):
+    """As COCO's loop has it. The first detection overlaps both objects by 9/11, the second only one
+    enough: it finds that if the first has taken the other, the last in the order of labels."""
+    row = np.array([[0.0, 0, 10, 10], [2, 0, 12, 10]])
+    truth = Objects(row[order], np.zeros(2, np.int64), ignored=np.zeros(2, bool))
+    moved = np.array([[1.0, 0, 11, 10], [-2, 0, 8, 10]])
+    found = Objects(moved, np.zeros(2, np.int64), np.array([0.9, 0.8]))
+    horizontal = computed([found], [truth])
+    rotated = computed(upright([found]), upright([truth]), rotated=True)
+    assert rotated["map"] == pytest.approx(horizontal["map"], abs=1e-9)
+    assert (horizontal["map50"] == pytest.approx(1)) == (order == [0, 1])
+
+
 def grid(count: int) -> Objects:
     low = np.stack(np.divmod(np.arange(count), 20), 1) * 10.0
     return Objects(np.hstack([low, low + 8]), np.zeros(count, np.int64))
