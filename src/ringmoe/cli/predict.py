@@ -6,15 +6,17 @@ import hashlib
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from ringmoe.cli._predict_objects import find_objects
 from ringmoe.deployment import MapResult, predict_scene
 from ringmoe.errors import ConfigError
 from ringmoe.models.folder import TASK, TASK_WEIGHTS
 from ringmoe.pruning.fingerprint import fingerprint
 from ringmoe.scenes import Scene, open_scene
-from ringmoe.tasks import TaskModel, load_task, read_task
+from ringmoe.tasks import ObjectTask, TaskModel, load_task, read_task
 
 
 def predict(
@@ -30,29 +32,40 @@ def predict(
     batch_size: int = 8,
     probabilities: bool = False,
     polygons: Path | None = None,
+    score_threshold: float = 0.5,
+    nms_threshold: float | None = None,
+    picture: Path | None = None,
     resume: bool = True,
     device: str = "auto",
 ) -> None:
-    """Map a scene of any size with a task's model.
+    """Map a scene of any size with a task's model, or find its objects.
 
     The map lies where the scene lies: a cloud-optimised GeoTIFF of classes, with their names and
-    colours, or of heights in metres. What is no data in the scene is none in the map. A run that
-    was interrupted goes on where it stopped when the same command is given again.
+    colours, or of heights in metres. What is no data in the scene is none in the map. A detector
+    gives a list of objects, each once, with its place, class, score, direction and, where the scene
+    lies somewhere on Earth, its length and width in metres. A run that was interrupted goes on
+    where it stopped when the same command is given again.
 
     Args:
         checkpoint: A run of `ringmoe finetune`, or the model in it.
         scenes: The scene, a file that GDAL reads or a folder; before and after for change; one for
             each modality, in the order of the model's, for one of several.
-        out: The map, a `.tif`.
+        out: The map, a `.tif`; of a detector the objects, a `.geojson` or `.parquet`.
         bands: What each band of the scene is, in file order; none: the file's own names, or the
             sensor's order. For one image.
         encoding: How the scene's numbers become units; none: the sensor's first encoding.
         encodings: The same by image, for several: `--encodings.sar_amplitude decibel`.
         tile_size: Pixels of a tile's side, a multiple of 32; 0: that of the model's training.
-        overlap: Pixels that tiles share with their neighbours; none: a quarter of a tile.
+        overlap: Pixels that tiles share with their neighbours; none: a quarter of a tile. For a
+            detector best a little more than the longest object.
         batch_size: Tiles that the model sees at once.
         probabilities: Whether to write each class's probability too, beside the map.
         polygons: Where to write the areas of each class: a `.geojson` or `.parquet`.
+        score_threshold: Of a detector: how sure it must be of an object, 0 to 1.
+        nms_threshold: Of a detector: two boxes of one class that overlap by more (intersection over
+            union) are one object; none: as the model was trained.
+        picture: Of a detector: where to draw the objects on the scene, a `.png` or `.jpg`; large
+            scenes are drawn smaller.
         resume: Whether to go on with an interrupted map.
         device: Where to compute: auto, cpu, cuda.
     """
@@ -65,9 +78,37 @@ def predict(
     if model.task.label_kind == "class":
         raise ConfigError(
             f"{checkpoint} is a model for {model.task.name}, one class an image, which makes no "
-            "map: expected one for segmentation, change or height"
+            "map: expected one for segmentation, change, height or detection"
         )
     opened = open_images(model, scenes, bands, {**(encodings or {}), **_one(encoding, model)})
+    shared: dict[str, Any] = {
+        "tile_size": tile_size or facts["tile_size"],
+        "overlap": overlap,
+        "batch_size": batch_size,
+        "device": where,
+        "fingerprint": _mark(folder),
+        "resume": resume,
+        "progress": sys.stderr.isatty(),
+    }
+    if isinstance(model.task, ObjectTask):
+        if probabilities or polygons is not None:
+            raise ConfigError(
+                f"probabilities, polygons: are of maps, and {checkpoint} is a model for "
+                f"{model.task.name}: leave them away"
+            )
+        find_objects(
+            model,
+            model.task,
+            opened,
+            out,
+            nms_threshold=nms_threshold,
+            score_threshold=score_threshold,
+            picture=picture,
+            **shared,
+        )
+        return
+    if picture is not None:
+        raise ConfigError(f"{picture}: only objects are drawn, and {checkpoint} makes a map")
     is_height = model.task.label_kind == "height"
     result = predict_scene(
         model,
@@ -77,15 +118,9 @@ def predict(
         classes=model.task.classes,
         unit="m" if is_height else "",
         name="height" if is_height else "class",
-        tile_size=tile_size or facts["tile_size"],
-        overlap=overlap,
-        batch_size=batch_size,
-        device=where,
         probabilities=probabilities,
         polygons=polygons,
-        fingerprint=_mark(folder),
-        resume=resume,
-        progress=sys.stderr.isatty(),
+        **shared,
     )
     _tell(result)
 
