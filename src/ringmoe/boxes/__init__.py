@@ -14,8 +14,7 @@ Forms, each the last axis of a float64 array:
 - `corners`: 8 numbers, x1 y1 x2 y2 x3 y3 x4 y4: for a rotated box, the corners front left, front
   right, back right, back left of something that points along r, hence clockwise as displayed.
 
-torchvision's `box_convert` has the same sense of rotation, in degrees; DOTA's files hold corners;
-mmrotate's angles are clockwise: change their sign.
+Boxes as files and other libraries have them are converted by `from_convention` and `to_convention`.
 
 What computes with tensors is looked up when first used, so that forms need no torch.
 """
@@ -25,6 +24,13 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from ringmoe.boxes.angles import (
+    CONVENTIONS,
+    Convention,
+    from_convention,
+    quadrilateral_to_cxcywhr,
+    to_convention,
+)
 from ringmoe.boxes.forms import (
     area,
     canonical,
@@ -55,6 +61,8 @@ _WITH_TORCH = {
 }
 
 __all__ = [
+    "CONVENTIONS",
+    "Convention",
     "ObjectBatch",
     "Objects",
     "area",
@@ -64,11 +72,14 @@ __all__ = [
     "cxcywhr_to_corners",
     "cxcywhr_to_xyxy",
     "enclosing",
+    "from_convention",
     "gaussian_distance",
     "nms",
     "paired_iou",
+    "quadrilateral_to_cxcywhr",
     "rotated_iou",
     "rotated_roi_align",
+    "to_convention",
     "xyxy_to_corners",
     "xyxy_to_cxcywhr",
 ]
