@@ -69,16 +69,17 @@ def class_precision(
     if not len(due):
         return np.full((10, len(AREAS)), np.nan)
     limit = max(COCO_LIMIT, int(np.unique(due, return_counts=True)[1].max()))
-    annotations = _entries(images, objects, iscrowd=objects.ignored.astype(int))
-    results = _entries(*predicted, score=predicted[1].scores)
-    reference = COCO(
-        {
-            "images": [{"id": int(i)} for i in np.union1d(images, predicted[0])],
-            "categories": [{"id": 1, "name": "object"}],
-            "annotations": annotations,
-        }
+    found, scored = predicted
+    fixed = {
+        "images": [{"id": int(i)} for i in np.union1d(images, found)],
+        "categories": [{"id": 1, "name": "object"}],
+    }
+    true = _entries(images, objects, iscrowd=objects.ignored.astype(int))
+    results = _entries(found, scored, iscrowd=np.zeros(len(found), int), score=scored.scores)
+    # Not `loadRes`: it gives every box an outline, and some versions fail where there is no box.
+    evaluation = COCOeval_faster(
+        COCO(fixed | {"annotations": true}), COCO(fixed | {"annotations": results}), "bbox"
     )
-    evaluation = COCOeval_faster(reference, reference.loadRes(results), "bbox")
     evaluation.params.maxDets = [limit]
     evaluation.evaluate()
     evaluation.accumulate()
