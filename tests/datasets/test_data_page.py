@@ -1,4 +1,4 @@
-"""The examples of docs/data.md run as they stand, and give what their comments say."""
+"""The examples of the pages on labelled data run as they stand, and give what they say."""
 
 import re
 from pathlib import Path
@@ -8,13 +8,14 @@ import pytest
 import yaml
 from tests.datasets.small_files import save_tif, stripes, write_csv
 
-from ringmoe.datasets import DataConfig, open_data, split_data
+from ringmoe.datasets import BENCHMARKS, DataConfig, open_data, split_data
 
 PAGE = Path(__file__).parents[2] / "docs" / "data.md"
+OBJECTS = PAGE.with_name("object-data.md")
 
 
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(), flags=re.S)
+def blocks(language, page=PAGE):
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(), flags=re.S)
 
 
 @pytest.mark.slow
@@ -53,3 +54,18 @@ def test_the_sections_of_a_configuration(tmp_path, monkeypatch):
     example = open_data(DataConfig(**floods), "mask")[0]
     assert set(example.images) == {"sar_amplitude", "multispectral"}
     np.testing.assert_array_equal(example.label, stripes(64, 64, 2))
+
+
+@pytest.mark.slow
+def test_the_page_on_objects(tmp_path, monkeypatch):
+    (section,) = blocks("yaml", OBJECTS)
+    DataConfig(**yaml.safe_load(section)["data"]).check()
+    assert all(f"`{name}`" in OBJECTS.read_text() for name in BENCHMARKS if "DOTA-v" not in name)
+    monkeypatch.chdir(tmp_path)
+    (block,) = blocks("python", OBJECTS)
+    names: dict = {}
+    exec(compile(block, str(OBJECTS), "exec"), names)
+    assert names["data"].problems == () and len(names["data"]) == 16
+    batch = names["batch"].labels
+    assert batch.boxes.shape[1] == 5 and len(batch) == 4
+    assert set(batch.classes.tolist()) <= {0}

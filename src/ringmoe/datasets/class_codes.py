@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ringmoe.datasets.tiles import IGNORED, relabel
+from ringmoe.datasets.tiles import IGNORED
 from ringmoe.errors import ConfigError, DatasetError
+
+Codes = int | str | list[int | str]
+"""What stands for a class in files: a number, a colour or a name, or several of them."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +20,7 @@ class ClassCodes:
 
     Attributes:
         names: Class names in the order of their indices.
-        codes: The code of each class; a colour as `0xRRGGBB`.
+        codes: The codes of each class, one or more; a colour as `0xRRGGBB`.
         ignored: Codes without a class.
         in_colour: Whether codes are colours.
 
@@ -26,22 +29,23 @@ class ClassCodes:
     """
 
     names: tuple[str, ...]
-    codes: tuple[int, ...]
+    codes: tuple[tuple[int, ...], ...]
     ignored: frozenset[int] = frozenset()
     in_colour: bool = False
 
     def __post_init__(self) -> None:
-        for what, given in (("name", self.names), ("code", self.codes)):
-            if not given or len(set(given)) < len(given):
+        flat = [code for codes in self.codes for code in codes]
+        for what, given in (("name", self.names), ("code", flat)):
+            if not all(self.codes) or not given or len(set(given)) < len(given):
                 raise ConfigError(
-                    f"classes: expected one {what} a class, each once, got {list(given)}"
+                    f"classes: expected a {what} for each class, each once, got {list(given)}"
                 )
 
     @classmethod
     def parse(
-        cls, classes: Sequence[str] | Mapping[str, int | str], ignore: Sequence[int | str] = ()
+        cls, classes: Sequence[str] | Mapping[str, Codes], ignore: Sequence[int | str] = ()
     ) -> ClassCodes:
-        """From a configuration: names of the codes 0, 1, ..., or name to code or "#rrggbb"."""
+        """From a configuration: names of the codes 0, 1, ..., or name to code(s) or "#rrggbb"."""
         if not classes:
             raise ConfigError(
                 "classes: expected the names of a mask's classes, e.g. {land: 0, water: 1}, got "
@@ -49,16 +53,17 @@ class ClassCodes:
             )
         if not isinstance(classes, Mapping):
             classes = {name: code for code, name in enumerate(classes)}
-        codes = list(classes.values())
-        if len({_is_colour(code) for code in (*codes, *ignore)}) > 1:
+        codes = [listed(value) for value in classes.values()]
+        flat = [code for group in codes for code in group]
+        if len({_is_colour(code) for code in (*flat, *ignore)}) > 1:
             raise ConfigError(
-                f"classes, ignore: expected numbers or colours, got both: {[*codes, *ignore]}"
+                f"classes, ignore: expected numbers or colours, got both: {[*flat, *ignore]}"
             )
         return cls(
             names=tuple(map(str, classes)),
-            codes=tuple(map(_number, codes)),
+            codes=tuple(tuple(map(_number, group)) for group in codes),
             ignored=frozenset(map(_number, ignore)),
-            in_colour=_is_colour(codes[0]),
+            in_colour=any(map(_is_colour, flat)),
         )
 
     def to_indices(self, codes: np.ndarray, known: np.ndarray, where: str) -> np.ndarray:
@@ -75,7 +80,9 @@ class ClassCodes:
         Raises:
             DatasetError: A code is neither a class's nor ignored.
         """
-        labels = relabel(codes, self.codes)
+        labels = np.full(codes.shape, IGNORED, np.int64)
+        for index, group in enumerate(self.codes):
+            labels[np.isin(codes, group)] = index
         nameless = labels == IGNORED
         if nameless.any():
             found = set(np.unique(codes[nameless & known]).tolist())
@@ -84,13 +91,18 @@ class ClassCodes:
                 raise DatasetError(
                     f"{where}: holds {self._show(*unknown[:5])}, which "
                     f"{'is' if len(unknown) == 1 else 'are'} no class: expected "
-                    f"{self._show(*self.codes)} ({', '.join(self.names)}); name it in classes, or "
-                    "in ignore"
+                    f"{self._show(*(code for group in self.codes for code in group))} "
+                    f"({', '.join(self.names)}); name it in classes, or in ignore"
                 )
         return labels
 
     def _show(self, *codes: float) -> str:
         return ", ".join(f'"#{int(c):06x}"' if self.in_colour else f"{c:g}" for c in codes)
+
+
+def listed(codes: Codes) -> list[int | str]:
+    """One code or several as a list."""
+    return codes if isinstance(codes, list) else [codes]
 
 
 def _is_colour(code: int | str) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ringmoe.datasets.class_codes import Codes
 from ringmoe.datasets.labelled import LabelKind
 from ringmoe.errors import ConfigError
 from ringmoe.sensors import MODALITIES, Calibration, Sensor, get_sensor
@@ -54,7 +55,8 @@ class DataConfig:
         image_bands: With `sensors`: image name to its bands.
         image_encodings: With `sensors`: image name to its encoding.
         classes: Names in the order of their codes 0, 1, ...; or name to code in the mask, a number
-            or a colour "#rrggbb". None: the names of class folders or of a CSV's labels.
+            or a colour "#rrggbb", or to a list of codes that are one class. None: the names of
+            class folders or of a CSV's labels.
         ignore: Codes of a mask that are no class (colours "#rrggbb" too), numbers that mean "no
             height", or labels to leave out. Any other code is an error.
         tile_size: Cut images into tiles of at most so many pixels a side; 0 takes them whole.
@@ -75,7 +77,7 @@ class DataConfig:
     sensors: dict[str, str] = field(default_factory=dict)
     image_bands: dict[str, list[str]] = field(default_factory=dict)
     image_encodings: dict[str, str] = field(default_factory=dict)
-    classes: list[str] | dict[str, int | str] = field(default_factory=list)
+    classes: list[str] | dict[str, Codes] = field(default_factory=list)
     ignore: list[int | str] = field(default_factory=list)
     tile_size: int = 0
     split: str | Path = ""

@@ -11,7 +11,7 @@ from typing import get_args
 import numpy as np
 
 from ringmoe.boxes import Objects
-from ringmoe.datasets.class_codes import ClassCodes
+from ringmoe.datasets.class_codes import ClassCodes, Codes, listed
 from ringmoe.datasets.config import DataConfig, ImageFormat
 from ringmoe.datasets.folders import read_folders
 from ringmoe.datasets.labelled import Example, Image, LabelKind, Source
@@ -253,10 +253,11 @@ def _classify(rows: Sequence[Row], config: DataConfig) -> tuple[list[Row], np.nd
     kept = [row for row in rows if row.label not in ignored]
     if len(kept) < len(rows):
         logger.info("%s: %d of %d ignored", config.path, len(rows) - len(kept), len(rows))
-    codes = config.classes or sorted({row.label for row in kept}, key=_number_first)
-    if not isinstance(codes, dict):
-        codes = {name: index for index, name in enumerate(codes)}
-    index_of = {str(code): index for index, code in enumerate(codes.values())}
+    known = config.classes or sorted({row.label for row in kept}, key=_number_first)
+    codes: dict[str, Codes] = (
+        known if isinstance(known, dict) else {name: index for index, name in enumerate(known)}
+    )
+    index_of = {str(c): index for index, own in enumerate(codes.values()) for c in listed(own)}
     index_of |= {name: index for index, name in enumerate(codes)}
     for row in kept:
         if row.label not in index_of:

@@ -68,8 +68,8 @@ def find_objects(config: DataConfig, rotated: bool) -> Found:
 
 def _readers(root: Path, labels: Path, rotated: bool) -> dict[str, Read]:
     """The formats that are there, and how each is read."""
-    listed = [labels] if labels.is_file() else _listed(labels)
     below = _listed(root)
+    listed = [labels] if labels.is_file() else below if labels == root else _listed(labels)
     images = tuple(file for file in below if file.suffix.lower() in SUFFIXES)
     readers: dict[str, Read] = {}
     sequences = [f.parent.parent for f in listed if f.name == "gt.txt" and f.parent.name == "gt"]

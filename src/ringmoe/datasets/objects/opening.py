@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ringmoe.boxes import Objects, area
+from ringmoe.datasets.class_codes import Codes, listed
 from ringmoe.datasets.config import DataConfig, ImageFormat
 from ringmoe.datasets.objects.annotations import Annotations, Found, Problem, log_problems
 from ringmoe.datasets.objects.geometry import within
@@ -94,7 +95,7 @@ def _classes(found: Found, config: DataConfig) -> tuple[tuple[str, ...], dict[st
     written = dict(zip(found.classes, found.codes or found.classes, strict=True))
     ignored = set(map(str, config.ignore))
     ignored |= {written[name] for name in ignored if name in written}
-    codes: dict[str, int | str]
+    codes: dict[str, Codes]
     if isinstance(config.classes, dict):
         codes = dict(config.classes)
     else:
@@ -105,7 +106,7 @@ def _classes(found: Found, config: DataConfig) -> tuple[tuple[str, ...], dict[st
             names = [name for name in names if name not in ignored]
         codes = {name: written.get(name, name) for name in names}
     index_of = {name: index for index, name in enumerate(codes)}
-    index_of |= {str(code): index_of[name] for name, code in codes.items()}
+    index_of |= {str(code): index_of[name] for name in codes for code in listed(codes[name])}
     return tuple(codes), index_of, ignored
 
 

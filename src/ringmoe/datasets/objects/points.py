@@ -16,8 +16,8 @@ import numpy as np
 from ringmoe.datasets.objects.annotations import Found
 from ringmoe.datasets.objects.mot import Line, add_frames, numbered
 
-# Points have no extent. Boxes of a size, in pixels, around them let a detector learn them; about
-# a car's length at the ground sampling distance of this imagery.
+# Points have no extent; a box around each lets a detector learn them. Its side in pixels is
+# declared, not measured: trackers of points are scored by distance, not by this box.
 POINT_SIZE = 10.0
 POINT_CLASS = "vehicle"
 FRAME_COLUMN = "Frame Number"
