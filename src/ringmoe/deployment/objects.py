@@ -104,7 +104,7 @@ def predict_objects(
             object; None for a quarter of a tile.
         batch_size: Tiles that the model sees at once.
         nms_threshold: Intersection over union above which the lower score of a class is dropped;
-            None for 0.5, of rotated boxes 0.2.
+            None for 0.5, of rotated boxes 0.3.
         score_threshold: The least score.
         device: Where the model is.
         fingerprint: Tells the model's weights from others, e.g. a hash of the checkpoint. Without
@@ -275,7 +275,7 @@ class _Search:
             )
         threshold = self.nms_threshold
         if threshold is None:  # turned to their object, rotated boxes hardly overlap one another
-            threshold = 0.2 if found[0].rotated else 0.5
+            threshold = 0.3 if found[0].rotated else 0.5
         return merge(*found, self.rows, self.columns, threshold)
 
     def rows_within(self, pixel_rows: int) -> int:

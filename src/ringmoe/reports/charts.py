@@ -59,7 +59,7 @@ def loss_curves(curves: Mapping[str, tuple[Sequence[int], Sequence[float]]]) -> 
             axis.set_title(title(modality), loc="left")
             axis.set_xlabel("step")
         axes[0][0].set_ylabel("masked loss")
-        return _svg(figure)
+        return svg(figure)
 
 
 def smooth(values: Sequence[float]) -> np.ndarray:
@@ -103,7 +103,7 @@ def expert_use(shares: Mapping[str, np.ndarray], specialized: int) -> str:
         bar = figure.colorbar(image, ax=list(axes[0]), fraction=0.015, pad=0.02)
         bar.set_label("share of the modality's tokens")
         bar.outline.set_visible(False)
-        return _svg(figure, tight=False)
+        return svg(figure, tight=False)
 
 
 def before_after(
@@ -136,7 +136,7 @@ def before_after(
         axis.set_ylabel(unit)
         axis.set_ylim(0, 105)
         axis.grid(False, axis="x")
-        return _svg(figure)
+        return svg(figure)
 
 
 def title(modality: str) -> str:
@@ -159,7 +159,8 @@ def style() -> Iterator[Any]:
             plt.close("all")
 
 
-def _svg(figure: Any, tight: bool = True) -> str:
+def svg(figure: Any, tight: bool = True) -> str:
+    """A figure as an `<svg>` element; `tight` fits its parts to it first."""
     if tight:
         figure.tight_layout()
     buffer = io.StringIO()

@@ -109,7 +109,7 @@ def draw_tracks(
             fading = np.linspace(0.1, 1, len(steps))[:, None]
             for shade, width in ((_rgb([_SHADE]), 3.4), (colour, 2.0)):
                 shades = np.concatenate([shade.repeat(len(steps), 0), fading], axis=1)
-                axis.add_collection(LineCollection(steps, colors=shades, linewidths=width))
+                axis.add_collection(LineCollection(list(steps), colors=shades, linewidths=width))
             now = boxes.get(number) if boxes is not None else None
             if now is not None:
                 _outline(axis, now[None], colour, width=1.7)
@@ -177,9 +177,11 @@ def _outline(
     from matplotlib.collections import PolyCollection
 
     shapes = _corners(boxes).reshape(-1, 4, 2)
-    rim = {"edgecolors": [(*_rgb([_SHADE])[0], 0.6)], "linewidths": width + 1.6}
+    rim: dict[str, Any] = {"edgecolors": [(*_rgb([_SHADE])[0], 0.6)], "linewidths": width + 1.6}
     for look in (rim, {"edgecolors": colours, "linewidths": width, "linestyles": [dashes]}):
-        axis.add_collection(PolyCollection(shapes, facecolors="none", joinstyle="miter", **look))
+        axis.add_collection(
+            PolyCollection(list(shapes), facecolors="none", joinstyle="miter", **look)
+        )
 
 
 def _label(axis: Any, boxes: np.ndarray, texts: Sequence[str], colours: np.ndarray) -> None:

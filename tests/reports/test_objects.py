@@ -1,0 +1,134 @@
+"""Boxes, tracks and the detector's report: what is drawn, and where."""
+
+import base64
+import io
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ringmoe.errors import ConfigError, WriteError
+from ringmoe.reports.detection import DetectorResults, FoundView, TrackView, write_detector_report
+from ringmoe.reports.objects import (
+    TRUTH,
+    check_picture,
+    colour_of,
+    draw_objects,
+    draw_tracks,
+    write_picture,
+)
+
+GREY = np.full((80, 120, 3), 90, np.uint8)
+NONE = np.zeros((0, 4))
+
+
+def near(picture, colour, tolerance=40):
+    """`(H, W)` bool: where a picture has a colour."""
+    return (np.abs(picture.astype(int) - colour) <= tolerance).all(-1)
+
+
+@pytest.mark.slow  # matplotlib takes its time
+class TestDrawing:
+    def test_a_box_lies_where_it_is_and_has_the_colour_of_its_class(self):
+        """Four times enlarged, the box 20..60 x 30..50 has lines at 80, 240 and 120, 200."""
+        boxes, classes = np.array([[20.0, 30, 60, 50]]), np.array([1])
+        drawn = draw_objects(GREY, boxes, classes, zoom=4)
+        assert drawn.shape == (320, 480, 3) and drawn.dtype == np.uint8
+        rows, columns = np.nonzero(near(drawn, colour_of(1)))
+        found = columns.min(), columns.max() + 1, rows.min(), rows.max() + 1
+        np.testing.assert_allclose(found, (80, 240, 120, 200), atol=2)
+        assert not near(drawn[130:190, 90:230], colour_of(1)).any()  # the middle is free
+
+    def test_a_rotated_box(self):
+        """45 degrees, 40 x 40: a diamond with tips 20 sqrt(2) = 28.3 pixels from the middle."""
+        boxes = np.array([[60.0, 40, 40, 40, np.pi / 4]])
+        drawn = draw_objects(GREY, boxes, np.array([0]), zoom=4)
+        rows, columns = np.nonzero(near(drawn, colour_of(0)))
+        tips = columns.min(), columns.max() + 1, rows.min(), rows.max() + 1
+        expected = 4 * np.array([60 - 28.28, 60 + 28.28, 40 - 28.28, 40 + 28.28])
+        np.testing.assert_allclose(tips, expected, atol=4)
+
+    def test_the_truth_is_white_and_dashed(self):
+        """About four of each six and a half points along the line are white."""
+        truth = np.array([[10.0, 10, 110, 70]])
+        drawn = draw_objects(GREY, NONE, np.zeros(0, int), truth=truth, zoom=4)
+        line = near(drawn[38:43, 50:430], TRUTH).any(0)
+        assert 0.4 < line.mean() < 0.85
+
+    def test_scores_are_written_unless_there_are_many(self):
+        """A score takes room above its box; over sixty boxes have none."""
+        one = np.array([[40.0, 40, 60, 60]])
+        above = np.s_[130:156, 155:260]
+        drawn = draw_objects(GREY, one, np.zeros(1, int), np.array([0.87]), zoom=4)
+        assert near(drawn[above], colour_of(0)).any()
+        many = np.repeat(one, 61, axis=0)
+        drawn = draw_objects(GREY, many, np.zeros(61, int), np.full(61, 0.87), zoom=4)
+        assert not near(drawn[above], colour_of(0)).any()
+
+    def test_nothing_found_leaves_the_image(self):
+        drawn = draw_objects(GREY, NONE, np.zeros(0, int), np.zeros(0), zoom=2)
+        assert (drawn == 90).all()
+
+    def test_tracks_fade_to_their_past(self):
+        """Along a path from the left to the right the line stands out more and more."""
+        path = np.column_stack([np.linspace(10, 110, 11), np.full(11, 40.0)])
+        drawn = draw_tracks(GREY, {3: path}, zoom=4).astype(int)
+        strength = np.abs(drawn[158:162] - 90).sum(-1).max(0)
+        early, late = strength[50:70].mean(), strength[390:410].mean()
+        assert 0 < early < 0.5 * late
+
+    def test_a_track_of_one_point_is_a_dot(self):
+        drawn = draw_tracks(GREY, {1: np.array([[60.0, 40.0]])}, zoom=4)
+        assert (drawn[155:165, 235:245] != 90).any()
+
+    def test_a_report_shows_all_and_asks_nobody(self, tmp_path):
+        """One file: pictures of the sizes given inside it, no address but those of namespaces."""
+        images = [
+            FoundView(
+                f"image {i}",
+                GREY,
+                np.array([[20.0, 30, 60, 50]]),
+                np.array([i]),
+                np.array([0.9]),
+                np.array([[21.0, 30, 60, 50], [80, 10, 90, 20]]),
+            )
+            for i in range(2)
+        ]
+        path = np.column_stack([np.linspace(10, 110, 11), np.full(11, 40.0)])
+        results = DetectorResults(
+            title="Detection: ship, vehicle",
+            lead="Learned from 4 images.",
+            classes=("ship", "vehicle"),
+            images=images,
+            figures={"map50": 0.873, "map": 0.5, "other": 3.0},
+            by_class={"ship": 0.9, "vehicle": None},
+            loss=(range(100), np.linspace(2, 1, 100)),
+            validation={"map50": ([10, 20], [0.2, 0.8]), "map": ([10, 20], [0.1, 0.5])},
+            tracks=[TrackView("port", GREY, {1: path}, {1: np.array([105.0, 35, 115, 45])})],
+            details=[("seed", "0")],
+        )
+        html = write_detector_report(results, tmp_path / "report.html").read_text()
+        for text in ("87.3 %", "mAP at IoU 0.5", "image 1: 1 found, 2 there", "port: 1 tracks"):
+            assert text in html
+        assert "no object" in html and "training loss" in html and "<script" not in html
+        found = re.findall(r'src="data:image/png;base64,([^"]+)"', html)
+        sizes = [Image.open(io.BytesIO(base64.b64decode(text))).size for text in found]
+        assert sizes == [(600, 400)] * 3  # enlarged 5 times: 640 / 120 is 5.3
+        addresses = set(re.findall(r'(?:src|href)="(http[^"]+)"', html))
+        assert not addresses
+
+
+def test_colours_of_classes_differ():
+    assert len({colour_of(i) for i in range(18)}) == 18
+
+
+def test_a_picture_on_disk(tmp_path):
+    """PNG as it is; JPEG of the same size; other endings are refused in one line."""
+    assert (np.asarray(Image.open(write_picture(tmp_path / "a.png", GREY))) == GREY).all()
+    assert Image.open(write_picture(tmp_path / "a.JPG", GREY)).format == "JPEG"
+    with pytest.raises(ConfigError, match=r"a\.tif: a picture is a \.png"):
+        check_picture(tmp_path / "a.tif")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(WriteError):
+        write_picture(tmp_path / "file" / "a.png", GREY)
