@@ -296,7 +296,7 @@ def test_a_damaged_image_and_a_damaged_mask(tmp_path):
         ({"validation": 0.5, "test": 0.5}, ConfigError, "leave some to train on"),
         ({"tile_size": -1}, ConfigError, "tile_size: expected 0 or more"),
         ({"classes": []}, ConfigError, "classes: expected the names of a mask's classes"),
-        ({"classes": {"a": 0, "b": 0}}, ConfigError, "one code a class"),
+        ({"classes": {"a": 0, "b": 0}}, ConfigError, "a code for each class, each once"),
         ({"classes": {"a": 0, "b": "#000000"}}, ConfigError, "numbers or colours, got both"),
         ({"classes": {"a": "#fff"}}, ConfigError, "colours \"#rrggbb\", got '#fff'"),
         ({"kind": "height"}, ConfigError, "data.kind: expected 'mask' for this task"),

@@ -186,6 +186,8 @@ def test_mot(tmp_path):
     assert data.objects[1].ids.tolist() == [7, 8] and data.objects[1].classes.tolist() == [1, 0]
     assert data.objects[1].ignored.tolist() == [True, False]  # flag 0: not to be counted
     assert data[2].label.ids.tolist() == []
+    merged = opened(tmp_path, classes={"craft": [1, "2"]})
+    assert merged.classes == ("craft",) and merged.objects[1].classes.tolist() == [0, 0]
     assert opened(tmp_path / "harbour").names[0] == "harbour/000001"
 
 
