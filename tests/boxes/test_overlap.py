@@ -45,7 +45,7 @@ def check(a, b):
 
 
 @pytest.mark.slow
-@settings(max_examples=500)
+@settings(max_examples=300)
 @given(rotated, rotated, origins)
 def test_drawn_boxes(a, b, origin):
     """Of any size, thickness and place: far apart, crossing, nested, without area."""
