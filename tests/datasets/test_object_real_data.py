@@ -28,8 +28,9 @@ def test_dota(real_data):
     truth = np.array([line.split()[:8] for line in lines if line], float)
     hard = np.array([line.split()[9] != "0" for line in lines if line])
     assert np.array_equal(objects.ignored, hard)
-    # Hand-drawn quadrilaterals are not quite rectangles: areas agree, and so do the outlines.
-    assert np.median(area(objects.boxes) / area(truth)) == pytest.approx(1, abs=0.02)
+    # Hand-drawn quadrilaterals are not quite rectangles: the smallest around one is a bit larger.
+    ratio = area(objects.boxes) / area(truth)
+    assert ratio.min() > 1 - 1e-6 and np.median(ratio) < 1.1
     flat = opened(real_data / "dota", "boxes", sensor="rgb-dn8").objects[0]
     expected = np.minimum(enclosing(truth), [1111, 1182] * 2)  # one reaches out by a pixel
     np.testing.assert_array_equal(flat.boxes, expected)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ringmoe.boxes import corners_to_cxcywhr, enclosing
+from ringmoe.boxes import enclosing
+from ringmoe.boxes.angles import quadrilateral_to_cxcywhr
 from ringmoe.datasets.objects.annotations import Annotations, Found
 from ringmoe.datasets.objects.pairing import Files, read_pairs
 
@@ -48,5 +49,5 @@ def _read_file(path: Path, rotated: bool, found: Found) -> Annotations:
         names.append(name)
     if not corners:
         return Annotations.of([], names, ignored, rotated)
-    boxes = corners_to_cxcywhr(corners) if rotated else enclosing(corners)
+    boxes = quadrilateral_to_cxcywhr(corners) if rotated else enclosing(corners)
     return Annotations.of(boxes, names, ignored, rotated)

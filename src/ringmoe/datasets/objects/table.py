@@ -10,11 +10,11 @@ import numpy as np
 
 from ringmoe.boxes import (
     canonical,
-    corners_to_cxcywhr,
     cxcywhr_to_xyxy,
     enclosing,
     xyxy_to_cxcywhr,
 )
+from ringmoe.boxes.angles import quadrilateral_to_cxcywhr
 from ringmoe.datasets.objects.annotations import Annotations, Found
 from ringmoe.datasets.objects.voc import report_upright
 from ringmoe.datasets.table import Row, check_there, part_named
@@ -103,7 +103,7 @@ def _object(
     ignored = bool(_number(given, "difficult")) if given.get("difficult") else False
     identity = int(_number(given, "id")) if given.get("id") else -1
     if len(numbers) == 8:
-        box = corners_to_cxcywhr(numbers) if rotated else enclosing(numbers)
+        box = quadrilateral_to_cxcywhr(numbers) if rotated else enclosing(numbers)
     elif len(numbers) == 5:
         box = canonical(numbers) if rotated else cxcywhr_to_xyxy(numbers)
     else:

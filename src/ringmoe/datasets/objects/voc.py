@@ -1,8 +1,7 @@
 """XML label files: Pascal VOC, its rotated relatives (DIOR-R, roLabelImg, SSDD), and HRSC2016.
 
 VOC counts pixels from 1 and includes the last, so that its edges are `xmin - 1` and `xmax`.
-Rotated boxes and HRSC2016's coordinates are taken as they are: mbox_ang and roLabelImg's angle are
-radians, clockwise (as mmrotate's reader of HRSC2016 has them).
+Rotated boxes and HRSC2016's coordinates are taken as they are, angles by `ringmoe.boxes.angles`.
 """
 
 from __future__ import annotations
@@ -13,12 +12,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from ringmoe.boxes import (
-    canonical,
-    corners_to_cxcywhr,
-    cxcywhr_to_xyxy,
-    xyxy_to_cxcywhr,
-)
+from ringmoe.boxes import cxcywhr_to_xyxy, xyxy_to_cxcywhr
+from ringmoe.boxes.angles import from_convention, quadrilateral_to_cxcywhr
 from ringmoe.datasets.objects.annotations import Annotations, Found
 from ringmoe.datasets.objects.pairing import Files, LabelFileError, read_pairs
 
@@ -97,26 +92,22 @@ def _box(thing: Element, rotated: bool, first_pixel: int) -> tuple[np.ndarray, b
     if not rotated and thing.find("box_xmin") is not None:  # HRSC2016 has both
         return np.array(_numbers(thing, tuple(f"box_{edge}" for edge in _EDGES))), False
     if thing.find("mbox_cx") is not None:
-        return _turned(_numbers(thing, ("mbox_cx", "mbox_cy", "mbox_w", "mbox_h", "mbox_ang")))
+        tags = ("mbox_cx", "mbox_cy", "mbox_w", "mbox_h", "mbox_ang")
+        return from_convention(_numbers(thing, tags), "hrsc2016"), True
     for tag in ("robndbox", "rotated_bndbox"):
         box = thing.find(tag)
         if box is None:
             continue
         for corners in _CORNERS:
             if box.find(corners[0]) is not None:
-                return corners_to_cxcywhr(_numbers(box, corners)), True
-        return _turned(_numbers(box, ("cx", "cy", "w", "h", "angle")))  # roLabelImg, the same
+                return quadrilateral_to_cxcywhr(_numbers(box, corners)), True
+        return from_convention(_numbers(box, ("cx", "cy", "w", "h", "angle")), "rolabelimg"), True
     box = thing.find("bndbox")
     if box is None:
         raise LookupError("has no bndbox, robndbox or mbox")
     edges = np.array(_numbers(box, _EDGES))
     edges[:2] -= first_pixel
     return edges, False
-
-
-def _turned(numbers: list[float]) -> tuple[np.ndarray, bool]:
-    """Centre, edges and an angle in radians, clockwise."""
-    return canonical([*numbers[:4], -numbers[4]]), True
 
 
 def _numbers(element: Element, tags: tuple[str, ...]) -> list[float]:
