@@ -18,9 +18,17 @@ from ringmoe.tasks.runs import Part, best_validation, evaluate_run, run_settings
 from ringmoe.tasks.saving import load_task, read_task, save_task
 from ringmoe.tasks.segmentation import Segmentation
 from ringmoe.tasks.task import TASKS, Task, task_from, to_plain
+from ringmoe.tasks.tracking import OrientedTracking, Tracking
 
 TaskName = Literal[
-    "classification", "segmentation", "change", "height", "detection", "oriented-detection"
+    "classification",
+    "segmentation",
+    "change",
+    "height",
+    "detection",
+    "oriented-detection",
+    "tracking",
+    "oriented-tracking",
 ]
 """Names of the tasks, as `TASKS` has them."""
 
@@ -36,12 +44,14 @@ __all__ = [
     "Height",
     "ObjectTask",
     "OrientedDetection",
+    "OrientedTracking",
     "Part",
     "Segmentation",
     "Task",
     "TaskModel",
     "TaskName",
     "TaskSource",
+    "Tracking",
     "best_validation",
     "evaluate",
     "evaluate_run",

@@ -1,0 +1,72 @@
+"""Metrics of a tracking task on what its detector gives; import late, as the metrics themselves."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from ringmoe.boxes import ObjectBatch, Objects
+from ringmoe.errors import DatasetError
+from ringmoe.tasks.heads.detections import Detections
+from ringmoe.tasks.metrics import DetectionMetrics, TrackingMetrics
+from ringmoe.tasks.object_metrics import OutputMetrics
+from ringmoe.tasks.tracking.tracker import TrackerOptions, track
+
+
+class SequenceMetrics(OutputMetrics):
+    """Tracks the detections of whole sequences and compares the tracks with the labels.
+
+    Args:
+        classes: Their names.
+        rotated: The form of boxes.
+        options: How detections are associated.
+    """
+
+    def __init__(self, classes: Sequence[str], rotated: bool, options: TrackerOptions) -> None:
+        super().__init__(classes, rotated)
+        self.options = options
+
+    def reset(self) -> None:
+        """Forget all frames."""
+        super().reset()
+        self._frames: dict[str, dict[int, tuple[Objects, Objects]]] = defaultdict(dict)
+
+    def update(self, output: Detections, labels: ObjectBatch) -> None:  # type: ignore[override]
+        """Add frames, called "SEQUENCE/000001", in whatever order.
+
+        Raises:
+            DatasetError: A name is no such one, or comes twice.
+        """
+        found = output.objects()
+        DetectionMetrics.update(self, found, labels)
+        for place, (name, objects) in enumerate(zip(labels.names, found, strict=True)):
+            sequence, frame = _parsed(name)
+            if frame in self._frames[sequence]:
+                raise DatasetError(f"{name}: expected each frame once, got it again")
+            self._frames[sequence][frame] = objects, labels.of(place)
+
+    def compute(self) -> dict[str, Tensor]:
+        """What `TrackingMetrics` and, of the detections, `DetectionMetrics` give.
+
+        Frames that are missing between two count as time that passes.
+        """
+        metrics = TrackingMetrics()
+        for sequence, frames in self._frames.items():
+            numbers = sorted(frames)
+            tracks = track([frames[n][0] for n in numbers], self.options, times=numbers)
+            for number, objects in zip(numbers, tracks, strict=True):
+                metrics.update(sequence, number, objects, frames[number][1])
+        return {**metrics.compute(), **super().compute()}
+
+
+def _parsed(name: str) -> tuple[str, int]:
+    """Sequence and number of a frame."""
+    sequence, _, number = name.rpartition("/")
+    if not sequence or not number.isdigit():
+        raise DatasetError(
+            f"{name}: expected frames of sequences, called SEQUENCE/000001: give MOT folders, or a "
+            'simulation with data.labels "tracks"'
+        )
+    return sequence, int(number)
