@@ -132,6 +132,10 @@ def test_ssdd_files(real_data):
     assert iou(boxes.cxcywhr_to_corners(mirrored), corners).min() < 0.6
     written = boxes.to_convention(read, "opencv")
     np.testing.assert_allclose(written, drawn, atol=1e-9)  # edges and angle in OpenCV's range
+    # Corners rounded to pixels are no rectangles: the mean edges lie better than the smallest one.
+    mean_edges = iou(boxes.cxcywhr_to_corners(boxes.corners_to_cxcywhr(corners)), corners)
+    smallest = iou(boxes.cxcywhr_to_corners(boxes.quadrilateral_to_cxcywhr(corners)), corners)
+    assert mean_edges.mean() > smallest.mean() > 0.98
 
 
 @settings(max_examples=50)
