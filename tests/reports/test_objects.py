@@ -114,7 +114,7 @@ class TestDrawing:
         assert "no object" in html and "training loss" in html and "<script" not in html
         found = re.findall(r'src="data:image/png;base64,([^"]+)"', html)
         sizes = [Image.open(io.BytesIO(base64.b64decode(text))).size for text in found]
-        assert sizes == [(600, 400)] * 3  # enlarged 5 times: 640 / 120 is 5.3
+        assert sizes == [(480, 320)] * 3  # enlarged 4 times: 420 / 120 is 3.5
         addresses = set(re.findall(r'(?:src|href)="(http[^"]+)"', html))
         assert not addresses
 

@@ -70,6 +70,7 @@ def write_object_report(run: Path, device: torch.device | str = "cpu") -> Path:
         by_class={key[5:]: value for key, value in best.items() if key.startswith("ap50_")},
         loss=_curve(folder.metrics_path, "loss"),
         validation=_validation(run / FILE),
+        held_out=part == "validation",
         threshold=THRESHOLD,
         details=_details(model.task, config, data, parts),
         footer=f"RingMoE {ringmoe.__version__}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC.",

@@ -14,6 +14,7 @@ from ringmoe.reports.page import Page, Section, render
 
 Curve = tuple[Sequence[int], Sequence[float]]
 
+_CELL = 420  # pixels of a small picture on the page
 _LINES = ("#3f5fa8", "#d1603d", "#3d8b54", "#8a6fa8", "#5b6775")
 
 
@@ -69,6 +70,7 @@ class DetectorResults:
         loss: (steps, values) while it learned.
         validation: Metric to (steps, values).
         tracks: Of sequences.
+        held_out: Whether the images are ones that it did not learn from.
         threshold: The score from which detections are drawn.
         details: (name, value) rows about model, data and training.
         footer: What made it, where and when.
@@ -83,6 +85,7 @@ class DetectorResults:
     loss: Curve = ((), ())
     validation: Mapping[str, Curve] = field(default_factory=dict)
     tracks: Sequence[TrackView] = ()
+    held_out: bool = True
     threshold: float = 0.5
     details: Sequence[tuple[str, str]] = ()
     footer: str = ""
@@ -154,7 +157,14 @@ def _images(results: DetectorResults) -> Section:
     cells = [
         {
             "picture": pictures.png(
-                draw_objects(view.picture, view.boxes, view.classes, view.scores, view.truth)
+                draw_objects(
+                    view.picture,
+                    view.boxes,
+                    view.classes,
+                    view.scores,
+                    view.truth,
+                    zoom=_zoom(view.picture),
+                )
             ),
             "label": view.name,
             "caption": f"{view.name}: {len(view.boxes)} found, {len(view.truth)} there",
@@ -164,17 +174,20 @@ def _images(results: DetectorResults) -> Section:
     legend = [(name, colour_of(index)) for index, name in enumerate(results.classes)]
     return Section(
         "What it finds",
-        f"Images of the validation part, which it did not learn from. Found with a score of at "
-        f"least {100 * results.threshold:.0f} % in the colour of the class, with the score where "
-        "there are not too many; what is there in white, dashed.",
-        _sheet(cells) + render("legend.html.j2", classes=[*legend, ("the truth", TRUTH)]),
+        f"Images that it {'did not learn' if results.held_out else 'learned'} from. Found with a "
+        f"score of at least {100 * results.threshold:.0f} % in the colour of the class, with the "
+        "score where there are not too many; what is there in white, dashed.",
+        _sheet(cells, results.images)
+        + render("legend.html.j2", classes=[*legend, ("the truth", TRUTH)]),
     )
 
 
 def _tracks(results: DetectorResults) -> Section:
     cells = [
         {
-            "picture": pictures.png(draw_tracks(view.picture, view.paths, view.boxes)),
+            "picture": pictures.png(
+                draw_tracks(view.picture, view.paths, view.boxes, zoom=_zoom(view.picture))
+            ),
             "label": view.name,
             "caption": f"{view.name}: {len(view.paths)} tracks",
         }
@@ -184,7 +197,7 @@ def _tracks(results: DetectorResults) -> Section:
         "What it follows",
         "The last image of each sequence, with the way that each object came; a number and a "
         "colour a track.",
-        _sheet(cells),
+        _sheet(cells, results.tracks),
     )
 
 
@@ -210,6 +223,12 @@ def _details(results: DetectorResults) -> Section:
     return Section("Model, data, training", "", table)
 
 
-def _sheet(cells: Sequence[Mapping[str, str]]) -> str:
-    columns = f"repeat({min(3, len(cells))}, 1fr)"
+def _sheet(cells: Sequence[Mapping[str, str]], views: Sequence[FoundView | TrackView]) -> str:
+    small = max(max(view.picture.shape[:2]) for view in views) <= _CELL
+    columns = f"repeat({min(3 if small else 2, len(cells))}, 1fr)"
     return render("tiles.html.j2", cells=cells, columns=columns, drawn=True)
+
+
+def _zoom(picture: np.ndarray) -> int:
+    """What makes a picture about as large as it is shown, so that lines keep their width."""
+    return max(1, round(_CELL / max(picture.shape[:2])))

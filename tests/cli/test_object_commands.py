@@ -1,0 +1,94 @@
+"""From labelled ships to a list of ships on a map, on the command line; and the run's report."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from affine import Affine
+from PIL import Image
+from tests.cli.ships import write_scene, write_ships
+from tests.tasks.labelled import write_backbone
+
+from ringmoe.cli import main
+from ringmoe.cli._object_report import write_object_report
+
+pytestmark = pytest.mark.slow  # trains
+
+PLACE = {"crs": "EPSG:32633", "transform": Affine(2, 0, 5e5, 0, -2, 5e6)}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with a run that has seen ships, and a scene of 200 x 260 pixels with others."""
+    folder = tmp_path_factory.mktemp("ships")
+    write_ships(folder / "ships", 24)
+    write_backbone(folder / "backbone")
+    words = f"finetune oriented-detection --checkpoint {folder}/backbone --out {folder}/run"
+    words += f" --data.path {folder}/ships --data.sensor rgb-dn8 --data.validation 0.25"
+    words += " --steps 50 --batch-size 8 --learning-rate 0.16 --warmup-steps 10 --crop-size 64"
+    words += " --evaluate-every 50 --options.channels 16 --no-tensorboard --device cpu"
+    assert main(words.split()) == 0
+    np.save(folder / "truth.npy", write_scene(folder / "scene.tif", 200, 260, **PLACE))
+    return folder
+
+
+def predict(folder, *words):
+    command = ["predict", str(folder / "run"), str(folder / "scene.tif"), "--device", "cpu"]
+    return main([*command, *words])
+
+
+def test_from_labels_to_ships_on_a_map(trained, tmp_path, capsys):
+    """Most ships have one detection, and hardly any a second; pixels are 2 m.
+
+    The scene's six or more tiles cut many of them, as they overlap by less than half.
+    """
+    out, picture = tmp_path / "ships.geojson", tmp_path / "ships.png"
+    words = ["--out", str(out), "--picture", str(picture), "--overlap", "28"]
+    assert predict(trained, *words, "--score-threshold", "0.3") == 0
+    found = [feature["properties"] for feature in json.loads(out.read_text())["features"]]
+    assert f"ship  {len(found)}" in capsys.readouterr().out
+    centres = np.array([[about["column"], about["row"]] for about in found])
+    truth = np.load(trained / "truth.npy")
+    distances = np.linalg.norm(centres[:, None] - truth[None, :, :2], axis=2)
+    hits = (distances < 7).sum(axis=0)  # ships lie 32 pixels apart
+    assert (hits > 0).mean() > 0.7 and (hits > 1).mean() < 0.15
+    assert all(10 < about["length_m"] < 80 for about in found)
+    assert Image.open(picture).size == (520, 400)  # twice as large as the scene
+
+
+def test_the_report_of_a_run(trained):
+    """One page with the metrics and pictures of the six images that were kept aside."""
+    html = write_object_report(trained / "run").read_text()
+    assert html.count("data:image/png") == 6
+    for text in ("Oriented detection: ship", "did not learn from", "training loss", "P00"):
+        assert text in html
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--out map.tif", "map.tif: objects are written as .geojson, .json, .parquet"),
+        ("--out a.geojson --picture a.bmp", "a.bmp: a picture is a .png"),
+        ("--out a.geojson --probabilities", "are of maps"),
+        ("--out a.geojson --score-threshold 0.01", "only what it is 0.05 sure of"),
+        ("--out a.geojson --overlap 60", "overlap must be from 0 to half a tile"),
+    ],
+)
+def test_what_does_not_fit_is_told_in_one_line(
+    trained, words, message, capsys, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    assert predict(trained, *words.split()) == 2
+    error = capsys.readouterr().err
+    assert message in error.replace("\n", " ") and not list(tmp_path.iterdir())
+
+
+def test_a_run_without_a_validation_part(trained, tmp_path):
+    """The page shows what it learned from, and says so."""
+    run = shutil.copytree(trained / "run", tmp_path / "run")
+    split = (run / "split.csv").read_text()
+    (run / "split.csv").write_text(split.replace("validation", "train"))
+    (run / "validation.jsonl").unlink()
+    html = write_object_report(run).read_text()
+    assert "all that is shown here it learned from" in html and "did not learn" not in html
