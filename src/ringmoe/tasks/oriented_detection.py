@@ -9,9 +9,8 @@ from typing import ClassVar, Literal
 from torch import nn
 
 from ringmoe.tasks.detection import ObjectTask, check_anchors
+from ringmoe.tasks.heads.detections import BoxLoss
 from ringmoe.tasks.task import expect, register
-
-BoxLoss = Literal["kld", "probiou"]
 
 
 @register

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -13,6 +14,9 @@ from torch import Tensor
 from ringmoe.boxes import ObjectBatch, Objects, canonical
 from ringmoe.sampling import name_key
 from ringmoe.training import Terms
+
+BoxLoss = Literal["kld", "probiou"]
+"""How predicted boxes are compared with true ones (`ringmoe.boxes.gaussian_distance`)."""
 
 
 class Detections(ABC):

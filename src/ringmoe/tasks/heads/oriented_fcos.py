@@ -22,9 +22,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ringmoe.boxes import ObjectBatch, Objects
+from ringmoe.boxes import ObjectBatch, Objects, gaussian_distance, paired_iou
 from ringmoe.tasks.heads.blocks import ConvBlock, in_full
-from ringmoe.tasks.heads.detections import Detections, Selection, inside
+from ringmoe.tasks.heads.detections import BoxLoss, Detections, Selection, inside
 from ringmoe.tasks.heads.fpn import STRIDES, DetectionPyramid
 from ringmoe.training import Terms
 
@@ -57,7 +57,7 @@ class OrientedFCOS(nn.Module):
         channels: int,
         depth: int,
         cells: float,
-        box_loss: str,
+        box_loss: BoxLoss,
         selection: Selection,
     ) -> None:
         super().__init__()
@@ -115,7 +115,7 @@ class FCOSDetections(Detections):
     codes: Tensor
     shapes: tuple[tuple[int, int], ...]
     cells: float
-    box_loss: str
+    box_loss: BoxLoss
     selection: Selection
 
     def losses(self, labels: ObjectBatch) -> Terms:
@@ -125,8 +125,6 @@ class FCOSDetections(Detections):
             `score`: quality focal loss of all cells but those in ignored objects; `box`: Gaussian
             distance; `angle`: of squares too.
         """
-        from ringmoe.boxes import gaussian_distance, paired_iou
-
         grid = grid_of(self.shapes, self.codes)
         place, which = assign(labels, self.shapes, self.cells)
         predicted = decode(self.codes.flatten(0, 1)[place], grid[place % len(grid)])

@@ -232,10 +232,10 @@ class OrientedRCNNDetections(Detections):
         """Of one image, those with the centre in it, `(P, 5)`, by falling score."""
         offsets = torch.tensor([0, *self.counts]).cumsum(0).tolist()
         best, levels = [], []
-        for level, scores in enumerate(self.objectness[number].split(self.counts)):
-            top = scores.topk(min(CANDIDATES, len(scores))).indices
-            best.append(top + offsets[level])
-            levels.append(torch.full_like(top, level))
+        for place, values in enumerate(self.objectness[number].split(self.counts)):
+            top = values.topk(min(CANDIDATES, len(values))).indices
+            best.append(top + offsets[place])
+            levels.append(torch.full_like(top, place))
         index = torch.cat(best)
         boxes = decode_midpoints(self.codes[number, index], self.anchors[index])
         boxes[:, 2:4] = boxes[:, 2:4].clamp(max=math.hypot(*self.size))
