@@ -8,15 +8,29 @@ from ringmoe.reports.demo import (
     ReconstructionView,
     write_demo_report,
 )
+from ringmoe.reports.detection import (
+    DetectorResults,
+    FoundView,
+    TrackView,
+    write_detector_report,
+)
+from ringmoe.reports.objects import draw_objects, draw_tracks, write_picture
 from ringmoe.reports.page import Page, Section
 
 __all__ = [
     "DemoResults",
+    "DetectorResults",
     "ExpertUse",
+    "FoundView",
     "MapView",
     "Page",
     "PrunedModel",
     "ReconstructionView",
     "Section",
+    "TrackView",
+    "draw_objects",
+    "draw_tracks",
     "write_demo_report",
+    "write_detector_report",
+    "write_picture",
 ]
