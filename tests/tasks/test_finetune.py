@@ -3,11 +3,14 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from tests.tasks.labelled import settings, write_backbone, write_images
 
+from ringmoe.datasets import DataConfig
 from ringmoe.errors import CheckpointError, ConfigError
 from ringmoe.models import load_model
 from ringmoe.tasks import (
@@ -75,6 +78,21 @@ def test_other_data_are_read_with_the_same_settings(run, tmp_path):
     _, figures = evaluate_run(run.run_dir, other=tmp_path / "more")
     assert sum(map(sum, figures["confusion_matrix"])) == 5 * 32 * 32
     assert figures["miou"] > 0.9
+
+
+def test_other_data_with_fewer_classes_keep_the_models_numbers(tmp_path, checkpoint):
+    """Trained on a and b, scored on b alone: the truth is the second class, not the first."""
+    picture = np.random.default_rng(0).integers(0, 255, (32, 32, 3), np.uint8)
+    for folder in ("known/a", "known/b", "other/b"):
+        for number in range(3):
+            path = tmp_path / folder / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture).save(path)
+    data = DataConfig(path=tmp_path / "known", sensor="rgb-dn8", validation=0.0)
+    config = settings(checkpoint, tmp_path / "run", options={}, steps=1)
+    finetune("classification", config, data, progress=False)
+    _, figures = evaluate_run(tmp_path / "run", other=tmp_path / "other")
+    assert [sum(row) for row in figures["confusion_matrix"]] == [0, 3]
 
 
 def test_a_resumed_run_ends_with_the_same_model(tmp_path, checkpoint, data):

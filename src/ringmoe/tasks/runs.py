@@ -89,7 +89,9 @@ def evaluate_run(
                 "other data"
             )
     else:
-        examples = open_data(replace(data, path=other), model.task.label_kind)
+        # by the model's class names: other data may hold fewer classes, or name none
+        named = data.classes or list(model.task.classes)
+        examples = open_data(replace(data, path=other, classes=named), model.task.label_kind)
         indices = np.arange(len(examples))
     figures = evaluate(model, make_loader(examples, indices, config).epoch())
     if other is None:
