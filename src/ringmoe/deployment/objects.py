@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,10 +136,11 @@ def predict_objects(
     with (
         kept_if_useful(journal),
         closing(RowFile(journal.folder, finished)) as file,
+        closing(search.run(model, first_row=len(file.rows))) as rows,
         MapProgress(search.final(len(file.rows)), search.scene.height, shown=progress) as bar,
     ):
         resumed = search.final(len(file.rows))
-        for row in search.run(model, first_row=len(file.rows)):
+        for row in rows:
             file.add(row)
             done = Progress(search.final(len(file.rows)))
             journal.note(done, file)
@@ -223,7 +224,7 @@ class _Search:
     def scene(self) -> Scene:
         return next(iter(self.scenes.values()))
 
-    def run(self, model: _Detector, first_row: int = 0) -> Iterator[TileRow]:
+    def run(self, model: _Detector, first_row: int = 0) -> Generator[TileRow, None, None]:
         """Row of tiles by row of tiles, read ahead of the model in another thread."""
         if first_row == len(self.rows.starts):
             return
