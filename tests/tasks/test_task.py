@@ -15,7 +15,9 @@ from ringmoe.tasks import (
     Detection,
     Height,
     OrientedDetection,
+    OrientedTracking,
     Segmentation,
+    Tracking,
     task_from,
     to_plain,
 )
@@ -32,6 +34,8 @@ EXAMPLES = [
     Detection(classes=CLASSES, anchor_sizes=(4.0, 8.0, 12.0, 30.5), score_threshold=0.2, most=9),
     OrientedDetection(classes=CLASSES, method="rcnn", channels=32, nms_threshold=0.1),
     OrientedDetection(classes=CLASSES, depth=1, cells=4.0, box_loss="kld"),
+    Tracking(classes=("ship",)),
+    OrientedTracking(classes=CLASSES),
     Height(),
     Height(method="regression", low=-2.0, high=30.0, bins=16, channels=24, floor=0.3),
 ]
@@ -46,7 +50,7 @@ def test_a_task_survives_a_json_file(task):
 def test_every_task_is_found_by_its_name():
     assert set(TASKS) == {
         *("classification", "segmentation", "change", "height"),
-        *("detection", "oriented-detection"),
+        *("detection", "oriented-detection", "tracking", "oriented-tracking"),
     }
     assert {type(task) for task in EXAMPLES} == set(TASKS.values())
     for name, task in TASKS.items():
