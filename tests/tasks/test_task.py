@@ -73,7 +73,7 @@ def test_best_names_a_metric(task):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({}, "expected one of change, classification, .*, segmentation, got None"),
+        ({}, "expected one of change, classification, .*segmentation, tracking, got None"),
         ({"task": "detektion"}, "got 'detektion'"),
         ({"task": "height", "hight": 3}, "task height: unknown option hight; it has classes"),
         ({"task": "segmentation"}, "task segmentation: classes must be two or more"),
