@@ -30,6 +30,7 @@ VERBS: dict[str, str] = {
     "finetune": "adapt a model to a task with labelled images",
     "evaluate": "score a task's model on labelled images",
     "predict": "map a scene of any size with a task's model",
+    "track": "follow the objects of a video with a detector",
     "export": "write a model as ONNX or torch.export, checked against it",
     "upcycle": "turn a dense Swin V2 checkpoint into a RingMoE one",
 }

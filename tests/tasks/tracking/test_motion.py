@@ -1,5 +1,7 @@
 """Camera motion: the shift and turn that were drawn, and tracks under a camera that shakes."""
 
+import itertools
+
 import numpy as np
 import pytest
 from tests.tasks.tracking.sequences import (
@@ -76,7 +78,7 @@ def shaking(frames):
 def steps_of(camera):
     """From frame to frame: with `q = A p + t` in each, `q2 = A2 A1^-1 (q1 - t1) + t2`."""
     steps = [np.eye(2, 3)]
-    for (before, t1), (after, t2) in zip(camera, camera[1:], strict=False):
+    for (before, t1), (after, t2) in itertools.pairwise(camera):
         linear = after @ np.linalg.inv(before)
         steps.append(np.concatenate([linear, (t2 - linear @ t1)[:, None]], axis=1))
     return steps

@@ -157,6 +157,7 @@ def test_without_the_library_one_line_names_the_extra(monkeypatch):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_crowd_is_followed_far_better_than_by_a_tracker_that_knows_nothing():
     """60 objects with noise and omissions; new ids every frame give an IDF1 of about 1/10."""
     rng = np.random.default_rng(1)

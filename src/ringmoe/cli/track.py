@@ -1,0 +1,162 @@
+"""`ringmoe track`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import fields, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ringmoe.cli.predict import model_folder
+from ringmoe.deployment.frames import find_frames
+from ringmoe.deployment.video import VideoResult, track_video
+from ringmoe.errors import ConfigError
+from ringmoe.scenes import open_scene
+from ringmoe.tasks import ObjectTask, load_task, read_task
+from ringmoe.tasks.tracking import Similarity, TrackerOptions
+
+
+def track(
+    checkpoint: Path,
+    frames: list[str],
+    *,
+    out: list[Path],
+    fps: float | None = None,
+    gsd: float | None = None,
+    moving_camera: bool = False,
+    similarity: Similarity | None = None,
+    reach: float | None = None,
+    high_score: float | None = None,
+    new_score: float | None = None,
+    lost_frames: int | None = None,
+    class_wise: bool | None = None,
+    bands: list[str] | None = None,
+    encoding: str | None = None,
+    tile_size: int = 0,
+    overlap: int | None = None,
+    batch_size: int = 8,
+    nms_threshold: float | None = None,
+    device: str = "auto",
+) -> None:
+    """Follow the objects of a video with a detector.
+
+    The detector looks at every frame, in tiles if it is large; ByteTrack then links what it found.
+    Tracks are lines with class, score, frames, times and speeds, in longitude and latitude where
+    the frames have a place on Earth and in pixels where not; or MOT text, or both. A frame that
+    cannot be read is listed and left out. Needs the extra `tracking`.
+
+    Args:
+        checkpoint: A run of `ringmoe finetune` for tracking or detection, horizontal or oriented,
+            or the model in it.
+        frames: A folder of images, a MOT sequence, or files; in the order of the last number in
+            their names.
+        out: One or several files: `.geojson` for lines, `.txt` for MOT text.
+        fps: Frames a second, counted by the frames' numbers; none: what `seqinfo.ini` says. Without
+            it there are no times and speeds.
+        gsd: Metres of a pixel, for frames without a place on Earth; none: the sensor's.
+        moving_camera: Whether to estimate the motion of the camera and allow for it. Leave it out
+            where the frames lie on one grid.
+        similarity: How detections are compared with where an object should be now: iou,
+            buffered-iou, distance; none: as the model has it, else distance.
+        reach: Distance in pixels at which that similarity is 0; none: as the model has it, else 24.
+        high_score: Detections so sure, 0 to 1, are linked first; none: as the model has it,
+            else 0.5.
+        new_score: Detections so sure, 0 to 1, begin a track; none: as the model has it, else 0.6.
+        lost_frames: Frames for which an object that is not found is waited for; none: as the model
+            has it, else 30.
+        class_wise: Whether classes are followed apart; none: as the model has it, else yes.
+        bands: What each band of a frame is, in file order; none: the file's own names, or the
+            sensor's order.
+        encoding: How a frame's numbers become units; none: the sensor's first encoding.
+        tile_size: Pixels of a tile's side, a multiple of 32; 0: that of the model's training.
+        overlap: Pixels that tiles share with their neighbours, best a little more than the longest
+            object; none: a quarter of a tile.
+        batch_size: Tiles that the model sees at once.
+        nms_threshold: Two boxes of one class that overlap by more (intersection over union) are
+            one object; none: as the model was trained.
+        device: Where to compute: auto, cpu, cuda.
+    """
+    found = find_frames(frames)
+    folder = model_folder(checkpoint)
+    facts = read_task(folder)
+    where = torch.device(
+        "cuda" if device == "auto" and torch.cuda.is_available() else device.replace("auto", "cpu")
+    )
+    model = load_task(folder, device=where)
+    task = model.task
+    if not isinstance(task, ObjectTask) or list(model.sources) != ["image"]:
+        raise ConfigError(
+            f"{checkpoint} is a model for {task.name} of {', '.join(model.sources)}: expected one "
+            "for tracking or detection on single images"
+        )
+    source = model.sources["image"]
+    given = {
+        "similarity": similarity,
+        "reach": reach,
+        "high_score": high_score,
+        "new_score": new_score,
+        "lost_frames": lost_frames,
+        "class_wise": class_wise,
+    }
+    result = track_video(
+        lambda observations: task.decode(model(observations)),
+        found,
+        partial(
+            open_scene,
+            sensor=source.instrument,
+            bands=bands,
+            channels=source.channels,
+            encoding=encoding,
+        ),
+        out,
+        classes=task.classes,
+        options=tracker_options(task, given),
+        tile_size=tile_size or facts["tile_size"],
+        overlap=overlap,
+        batch_size=batch_size,
+        nms_threshold=task.nms_threshold if nms_threshold is None else nms_threshold,
+        device=where,
+        moving_camera=moving_camera,
+        fps=fps,
+        gsd=gsd,
+        progress=_bar if sys.stderr.isatty() else None,
+    )
+    _tell(result, task.classes)
+
+
+def tracker_options(task: ObjectTask, given: dict[str, Any]) -> TrackerOptions:
+    """Those of a tracking model, else the usual ones, with what was asked for in their place."""
+    options = TrackerOptions()
+    if isinstance(task, TrackerOptions):
+        options = TrackerOptions(**{f.name: getattr(task, f.name) for f in fields(TrackerOptions)})
+    return replace(options, **{key: value for key, value in given.items() if value is not None})
+
+
+def _bar(places: Sequence[int]) -> Iterable[int]:
+    from rich.console import Console
+    from rich.progress import track as shown
+
+    return shown(places, "Frames", console=Console(stderr=True))
+
+
+def _tell(result: VideoResult, classes: Sequence[str]) -> None:
+    for path in result.paths:
+        print(f"tracks: {path} ({len(result.tracks)})")
+    width = max(map(len, classes))
+    for index, name in enumerate(classes):
+        print(f"  {name:{width}}  {sum(one.class_index == index for one in result.tracks)}")
+    detections = sum(map(len, result.frames))
+    print(f"{len(result.numbers)} frames, {detections} detections on tracks")
+    if result.skipped:
+        print(f"{len(result.skipped)} frames left out:")
+        for line in result.skipped:
+            print(f"  {line}")
+    if result.gaps:
+        listed = ", ".join(f"{count} between {a} and {b}" for a, b, count in result.gaps)
+        print(f"{sum(gap[2] for gap in result.gaps)} frames missing: {listed}")
+    if result.motion_failed:
+        print(f"{result.motion_failed} frames showed too little for the motion of the camera")

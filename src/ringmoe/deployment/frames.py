@@ -1,0 +1,121 @@
+"""The frames of a video on disk: their order, their numbers, and what is missing between them."""
+
+from __future__ import annotations
+
+import configparser
+import itertools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ringmoe.datasets.objects.mot import IMAGE_FOLDERS
+from ringmoe.datasets.objects.pairing import SUFFIXES
+from ringmoe.errors import DatasetError
+
+_INFO = "seqinfo.ini"
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Files of one video, in order of time.
+
+    Attributes:
+        paths: One file a frame.
+        numbers: Of the frames, ascending: the last number in each name; 1, 2, ... where names have
+            none or not each its own.
+        fps: Frames a second, where the files say so.
+    """
+
+    paths: tuple[Path, ...]
+    numbers: tuple[int, ...]
+    fps: float | None = None
+
+    @property
+    def unit(self) -> float:
+        """By how much numbers differ from one frame to the next: the median."""
+        return float(np.median(np.diff(self.numbers))) if len(self.numbers) > 1 else 1.0
+
+    @property
+    def times(self) -> list[float]:
+        """Of the frames, in frame intervals since the first."""
+        return [(number - self.numbers[0]) / self.unit for number in self.numbers]
+
+    @property
+    def gaps(self) -> list[tuple[int, int, int]]:
+        """Number before, number after, and how many frames are missing between the two."""
+        found = []
+        for before, after in itertools.pairwise(self.numbers):
+            if missing := round((after - before) / self.unit) - 1:
+                found.append((before, after, missing))
+        return [gap for gap in found if gap[2] > 0]
+
+    def take(self, which: Sequence[int]) -> Frames:
+        """Some of them."""
+        paths = tuple(self.paths[place] for place in which)
+        return Frames(paths, tuple(self.numbers[place] for place in which), self.fps)
+
+
+def find_frames(sources: Sequence[str | Path]) -> Frames:
+    """The frames that a user means.
+
+    Args:
+        sources: A folder of images; a MOT sequence (`img1/`, perhaps `seqinfo.ini`); or files.
+
+    Raises:
+        DatasetError: There is no such file or folder, or no image in it.
+    """
+    given = [Path(source) for source in sources]
+    for path in given:
+        if not path.exists():
+            raise DatasetError(f"{path}: there is no such file or folder; expected frames")
+    fps = None
+    if len(given) == 1 and given[0].is_dir():
+        named, fps = _told(given[0] / _INFO)
+        paths = _pictures(given[0], named)
+    else:
+        folders = [path for path in given if path.is_dir()]
+        if folders:
+            raise DatasetError(f"{folders[0]}: is a folder: expected one folder, or files alone")
+        paths = given
+    if not paths:
+        where = given[0] if given else "no path given"
+        raise DatasetError(f"{where}: expected frames as images, found none")
+    return _ordered(paths, fps)
+
+
+def _ordered(paths: list[Path], fps: float | None) -> Frames:
+    """By number where each has its own, else as they come."""
+    digits = [re.findall(r"\d+", path.stem) for path in paths]
+    if all(digits) and len({int(found[-1]) for found in digits}) == len(paths):
+        numbered = sorted((int(found[-1]), path) for found, path in zip(digits, paths, strict=True))
+        numbers, ordered = zip(*numbered, strict=True)
+        return Frames(ordered, numbers, fps)
+    return Frames(tuple(paths), tuple(range(1, len(paths) + 1)), fps)
+
+
+def _pictures(folder: Path, named: str | None) -> list[Path]:
+    """The images of a folder, or of the one in it in which MOT sequences have theirs."""
+    places = [*([folder / named] if named else []), *(folder / name for name in IMAGE_FOLDERS)]
+    for place in (*places, folder):
+        found = [path for path in sorted(place.glob("[!.]*")) if path.suffix.lower() in SUFFIXES]
+        if found:
+            return found
+    return []
+
+
+def _told(file: Path) -> tuple[str | None, float | None]:
+    """The folder of images and the frame rate that `seqinfo.ini` tells."""
+    if not file.is_file():
+        return None, None
+    parser = configparser.ConfigParser()
+    try:
+        parser.read(file, encoding="utf-8-sig")
+        about = parser["Sequence"]
+        fps = about.getfloat("frameRate", fallback=0.0)
+        return about.get("imDir"), fps if fps > 0 else None
+    except (configparser.Error, KeyError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise DatasetError(f"{file}: expected a section Sequence with imDir ({reason})") from None

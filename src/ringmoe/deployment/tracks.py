@@ -1,0 +1,251 @@
+"""Tracks on disk: as MOT text, and as lines on a map with time and speed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rasterio.warp import transform as reproject
+
+from ringmoe import boxes
+from ringmoe.boxes import Objects
+from ringmoe.deployment.object_writing import check_objects, has_place
+from ringmoe.deployment.polygons import to_map
+from ringmoe.errors import ConfigError, GeoreferenceError
+from ringmoe.files import replacing
+from ringmoe.scenes import Scene
+from ringmoe.tasks.tracking import Track
+from ringmoe.tasks.tracking.tracker import since_first
+
+ENDINGS = (".geojson", ".json", ".txt")
+
+_DECIMALS = 9  # of degrees: a tenth of a millimetre
+_WINDOW = 5  # detections over which a speed is fitted
+
+Array = np.ndarray
+
+
+def check_tracks(path: Path) -> None:
+    """Raise if tracks cannot be written to a file of this name.
+
+    Raises:
+        ConfigError: It ends in none of `ENDINGS`.
+    """
+    if path.suffix.lower() not in ENDINGS:
+        raise ConfigError(f"{path}: tracks are written as {', '.join(ENDINGS)}: choose one")
+
+
+def write_mot(path: Path, frames: Sequence[Objects], numbers: Sequence[int]) -> None:
+    """Write tracks as MOTChallenge's text.
+
+    `frame, id, left, top, width, height, score, class, 1`: frames, pixels and classes count from 1
+    (Milan et al. 2016, arXiv 1603.00831), so frames that are numbered from 0 are one more. Of a
+    rotated box it is the horizontal one around it.
+
+    Args:
+        path: The file, whole or not at all.
+        frames: With ids.
+        numbers: Of the frames, ascending.
+
+    Raises:
+        WriteError: Disk full, no permission and the like; an old file stands untouched.
+    """
+    first = 1 if len(numbers) and numbers[0] == 0 else 0
+    lines = []
+    for number, objects in zip(numbers, frames, strict=True):
+        upright = boxes.cxcywhr_to_xyxy(objects.boxes) if objects.rotated else objects.boxes
+        ids = np.zeros(0, np.int64) if objects.ids is None else objects.ids
+        scores = np.ones(len(objects)) if objects.scores is None else objects.scores
+        for i in np.argsort(ids, kind="stable"):
+            left, top, right, bottom = upright[i]
+            lines.append(
+                f"{number + first},{ids[i]},{left + 1:.3f},{top + 1:.3f},{right - left:.3f},"
+                f"{bottom - top:.3f},{scores[i]:.4f},{objects.classes[i] + 1},1\n"
+            )
+    with replacing(path) as partial:
+        partial.write_text("".join(lines))
+
+
+def write_lines(
+    path: Path,
+    tracks: Sequence[Track],
+    scenes: Sequence[Scene],
+    numbers: Sequence[int],
+    classes: Sequence[str],
+    *,
+    seconds: Sequence[float] | None = None,
+    gsd: float | None = None,
+    motion: Sequence[Array] | None = None,
+) -> None:
+    """Write tracks as GeoJSON lines, one vertex for each detection.
+
+    Frames that have a place on Earth give longitude and latitude (RFC 7946: a line across the
+    antimeridian is cut there, with a vertex more on either side); others pixels of the first frame,
+    x to the right and y down, and say so (`"crs": null`). Each line has `id`, `class`,
+    `class_index`, `score` (the mean), `first_frame`, `last_frame`; and for each detection `frames`,
+    and where the time is known `times` in seconds since the first frame of all. Where metres are
+    known too, `speeds_m_s` is the speed at each detection, of a straight line fitted to the five
+    around it, and `speed_m_s` their mean.
+
+    Args:
+        path: The file, whole or not at all.
+        tracks: In pixels of each frame.
+        scenes: The frames, in order.
+        numbers: Of the frames.
+        classes: Names of the classes.
+        seconds: Of the frames, since the first; None if nobody knows.
+        gsd: Metres of a pixel, of frames without a place.
+        motion: Of the camera, for frames without a place; see `track`.
+
+    Raises:
+        GeoreferenceError: Some frames have a place and some have none, or one that cannot be found.
+        WriteError: Disk full, no permission and the like; an old file stands untouched.
+    """
+    placed = _placed(scenes)
+    if placed:
+        points = _degrees(tracks, scenes)
+        metres: list[Array] | None = _metres(points)
+    else:
+        points = _pixels(tracks, len(scenes), motion)
+        metres = None if gsd is None else [gsd * line for line in points]
+    features = []
+    for number, (one, line) in enumerate(zip(tracks, points, strict=True)):
+        when = None if seconds is None else np.asarray(seconds, float)[one.frames]
+        speeds = None
+        if when is not None and metres is not None and len(when) > 1:
+            speeds = speeds_of(when, metres[number])
+        about = _properties(one, numbers, classes, when, speeds)
+        shape = _geometry(line, cut=placed)
+        features.append(json.dumps({"type": "Feature", "properties": about, "geometry": shape}))
+    system = "" if placed else ' "crs": null,'
+    with replacing(path) as partial:
+        inside = ",\n".join(features)
+        text = f'{{"type": "FeatureCollection",{system} "features": [\n{inside}\n]}}\n'
+        partial.write_text(text, encoding="utf-8")
+
+
+def speeds_of(times: Array, points: Array) -> Array:
+    """Speed at each of some points, of the straight line fitted to the five around it.
+
+    The fit is of least squares. Places of detections are noisy: from one to the next alone, what
+    stands still would move.
+
+    Args:
+        times: `(K,)` seconds, ascending, two or more.
+        points: `(K, 2)` metres.
+
+    Returns:
+        `(K,)` metres a second.
+    """
+    count, speeds = len(times), np.empty(len(times))
+    for k in range(count):
+        start = min(max(k - _WINDOW // 2, 0), max(count - _WINDOW, 0))
+        near = slice(start, start + _WINDOW)
+        since = times[near] - times[near].mean()
+        velocity = since @ (points[near] - points[near].mean(axis=0)) / (since @ since)
+        speeds[k] = np.hypot(*velocity)
+    return speeds
+
+
+def _placed(scenes: Sequence[Scene]) -> bool:
+    with_place = [has_place(scene) for scene in scenes]
+    if any(with_place) and not all(with_place):
+        without = scenes[with_place.index(False)]
+        raise GeoreferenceError(
+            f"{without.path}: has no place on Earth, but other frames have: give all or none one"
+        )
+    if any(with_place):
+        for scene in scenes:
+            check_objects(Path("tracks.geojson"), scene)
+    return any(with_place)
+
+
+def _degrees(tracks: Sequence[Track], scenes: Sequence[Scene]) -> list[Array]:
+    """Longitude and latitude of every track's detections, each by the place of its own frame."""
+    points = [one.centres.copy() for one in tracks]
+    for number, scene in enumerate(scenes):
+        which = [(line, i) for line, one in enumerate(tracks) for i in _at(one, number)]
+        if not which:
+            continue
+        with to_map(scene) as project:
+            x, y = project(np.array([points[line][i] for line, i in which])).T
+        found = np.round(np.array(reproject(scene.crs, "EPSG:4326", x, y)).T, _DECIMALS)
+        found[:, 0] = (found[:, 0] + 180) % 360 - 180
+        for (line, i), place in zip(which, found, strict=True):
+            points[line][i] = place
+    return points
+
+
+def _at(one: Track, frame: int) -> Array:
+    return np.flatnonzero(one.frames == frame)
+
+
+def _metres(points: Sequence[Array]) -> list[Array]:
+    """Metres on the ground around the middle of each track (azimuthal equidistant)."""
+    lines = []
+    for line in points:
+        longitude, latitude = line[len(line) // 2]
+        plane = f"+proj=aeqd +lat_0={latitude:.9f} +lon_0={longitude:.9f} +datum=WGS84 +units=m"
+        lines.append(np.array(reproject("EPSG:4326", plane, *line.T)).T)
+    return lines
+
+
+def _pixels(tracks: Sequence[Track], frames: int, motion: Sequence[Array] | None) -> list[Array]:
+    """In pixels of the first frame."""
+    steps = since_first(motion if motion is not None else [np.eye(2, 3)] * frames)
+    lines = []
+    for one in tracks:
+        moved = zip(one.centres, one.frames, strict=True)
+        lines.append(
+            np.array([np.linalg.solve(steps[k][:, :2], p - steps[k][:, 2]) for p, k in moved])
+        )
+    return lines
+
+
+def _properties(
+    one: Track,
+    numbers: Sequence[int],
+    classes: Sequence[str],
+    when: Array | None,
+    speeds: Array | None,
+) -> dict[str, Any]:
+    frames = [int(numbers[k]) for k in one.frames]
+    return {
+        "id": one.id,
+        "class": classes[one.class_index],
+        "class_index": one.class_index,
+        "score": round(float(one.scores.mean()), 4),
+        "first_frame": frames[0],
+        "last_frame": frames[-1],
+        "frames": frames,
+        "times": None if when is None else when.round(6).tolist(),
+        "speed_m_s": None if speeds is None else round(float(speeds.mean()), 4),
+        "speeds_m_s": None if speeds is None else speeds.round(4).tolist(),
+    }
+
+
+def _geometry(line: Array, *, cut: bool) -> dict[str, Any]:
+    """A line; a point where there is but one detection."""
+    if len(line) == 1:
+        return {"type": "Point", "coordinates": line[0].tolist()}
+    parts = _parted(line) if cut else [line]
+    if len(parts) == 1:
+        return {"type": "LineString", "coordinates": parts[0].tolist()}
+    return {"type": "MultiLineString", "coordinates": [part.tolist() for part in parts]}
+
+
+def _parted(line: Array) -> list[Array]:
+    """The same in parts that do not cross the antimeridian (RFC 7946, section 3.1.9)."""
+    jumps = np.flatnonzero(np.abs(np.diff(line[:, 0])) > 180).tolist()
+    parts, start, before = [], 0, np.zeros((0, 2))
+    for k in jumps:
+        side = np.sign(line[k, 0])  # 1 where it leaves eastward
+        beyond = line[k + 1, 0] + side * 360
+        share = (side * 180 - line[k, 0]) / (beyond - line[k, 0])
+        latitude = round(line[k, 1] + share * (line[k + 1, 1] - line[k, 1]), _DECIMALS)
+        parts.append(np.concatenate([before, line[start : k + 1], [[side * 180, latitude]]]))
+        start, before = k + 1, np.array([[-side * 180, latitude]])
+    return [*parts, np.concatenate([before, line[start:]])]

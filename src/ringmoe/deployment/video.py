@@ -1,0 +1,204 @@
+"""`track_video`: a detector over the frames of a video, and what it finds as tracks."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ringmoe.boxes import Objects
+from ringmoe.deployment.frames import Frames
+from ringmoe.deployment.objects import ObjectPredictor, detect
+from ringmoe.deployment.tracks import check_tracks, write_lines, write_mot
+from ringmoe.errors import (
+    ConfigError,
+    DatasetError,
+    RingmoeError,
+    SceneReadError,
+    ShapeError,
+    ValueRangeError,
+)
+from ringmoe.scenes import Scene
+from ringmoe.tasks.tracking import CameraMotion, Track, TrackerOptions, track, tracks_of
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class VideoResult:
+    """What `track_video` has made.
+
+    Attributes:
+        paths: The files.
+        frames: Of each frame that could be read, what belongs to a track, with ids.
+        numbers: Of these frames.
+        tracks: The same by object.
+        skipped: Frames that could not be read, and why.
+        gaps: Number before, number after, and how many frames are missing between the two; frames
+            that could not be read count.
+        motion_failed: Frames that showed too little for the motion of the camera.
+    """
+
+    paths: tuple[Path, ...]
+    frames: tuple[Objects, ...]
+    numbers: tuple[int, ...]
+    tracks: tuple[Track, ...]
+    skipped: tuple[str, ...]
+    gaps: tuple[tuple[int, int, int], ...]
+    motion_failed: int = 0
+
+
+def track_video(
+    predictor: ObjectPredictor,
+    frames: Frames,
+    open_frame: Callable[[Path], Scene],
+    out: Sequence[Path],
+    *,
+    classes: Sequence[str],
+    options: TrackerOptions,
+    tile_size: int,
+    overlap: int | None = None,
+    batch_size: int = 8,
+    nms_threshold: float | None = None,
+    device: torch.device | str = "cpu",
+    moving_camera: bool = False,
+    fps: float | None = None,
+    gsd: float | None = None,
+    progress: Callable[[Sequence[int]], Iterable[int]] | None = None,
+) -> VideoResult:
+    """Find the objects of every frame, follow them, and write their tracks.
+
+    Frames of any size are tiled, as by `predict_objects`. A frame that cannot be read is listed and
+    left out; tracks go on over it, and over frames that are missing, with the true step of time.
+
+    Args:
+        predictor: The model, on `device` and in evaluation mode.
+        frames: See `find_frames`.
+        open_frame: Opens a file.
+        out: What to write: `.geojson`, `.json` (see `write_lines`) or `.txt` (see `write_mot`).
+        classes: Names of the classes, in the order of their indices.
+        options: How detections are associated.
+        tile_size: Pixels of a tile's side, as the model takes them.
+        overlap: Pixels that tiles share with their neighbours; None for a quarter of a tile.
+        batch_size: Tiles that the model sees at once.
+        nms_threshold: See `detect`.
+        device: Where the model is.
+        moving_camera: Whether to estimate and allow for the camera's motion: each frame is read
+            whole for it.
+        fps: Frames a second, of the frames' numbers; None for what the files say.
+        gsd: Metres of a pixel, of frames without a place on Earth; None for the sensor's.
+        progress: Wraps the iteration over frames, e.g. `rich.progress.track`.
+
+    Raises:
+        ConfigError: A file's ending or an option that cannot be meant.
+        DatasetError: No frame can be read.
+        ShapeError: Frames are of different sizes.
+        MissingDependencyError: roboflow's trackers are not installed.
+        GeoreferenceError, WriteError: See `write_lines`.
+    """
+    for path in out:
+        check_tracks(path)
+    for name, value in (("fps", fps), ("gsd", gsd)):
+        if value is not None and not (np.isfinite(value) and value > 0):
+            raise ConfigError(f"{name} must be a positive number, got {value}")
+    camera = CameraMotion() if moving_camera else None
+    for before, after, count in frames.gaps:
+        logger.warning("frames missing: %d between %d and %d", count, before, after)
+    scenes, skipped = _open(frames, open_frame)
+    found: dict[int, tuple[Objects, np.ndarray]] = {}
+    for place in progress(list(scenes)) if progress else scenes:
+        scene = scenes[place]
+        try:
+            objects = detect(
+                predictor,
+                scene,
+                tile_size=tile_size,
+                overlap=overlap,
+                batch_size=batch_size,
+                nms_threshold=nms_threshold,
+                score_threshold=options.low_score,
+                device=device,
+            )
+            step = np.eye(2, 3) if camera is None else _step(camera, scene, objects)
+        except (SceneReadError, ValueRangeError, OSError) as error:
+            _skip(skipped, frames.paths[place], error)
+            continue
+        found[place] = objects, step
+    _check_any(found, frames, skipped)
+    seen = frames.take(list(found))
+    motion = None if camera is None else [step for _, step in found.values()]
+    tracked = track(
+        [objects for objects, _ in found.values()],
+        options,
+        times=[frames.times[place] for place in found],
+        motion=motion,
+    )
+    fps = frames.fps if fps is None else fps
+    first = next(iter(scenes.values()))
+    tracks = tracks_of(tracked)
+    for path in out:
+        if path.suffix.lower() == ".txt":
+            write_mot(path, tracked, seen.numbers)
+            continue
+        write_lines(
+            path,
+            tracks,
+            [scenes[place] for place in found],
+            seen.numbers,
+            classes,
+            seconds=None if fps is None else [(n - seen.numbers[0]) / fps for n in seen.numbers],
+            gsd=first.sensor.gsd if gsd is None else gsd,
+            motion=motion,
+        )
+    return VideoResult(
+        paths=tuple(out),
+        frames=tuple(tracked),
+        numbers=seen.numbers,
+        tracks=tuple(tracks),
+        skipped=tuple(skipped),
+        gaps=tuple(seen.gaps),
+        motion_failed=0 if camera is None else camera.failed,
+    )
+
+
+def _open(
+    frames: Frames, open_frame: Callable[[Path], Scene]
+) -> tuple[dict[int, Scene], list[str]]:
+    """The frames that can be opened, by place; no pixel is read."""
+    scenes: dict[int, Scene] = {}
+    skipped: list[str] = []
+    for place, path in enumerate(frames.paths):
+        try:
+            scenes[place] = open_frame(path)
+        except (RingmoeError, OSError) as error:
+            _skip(skipped, path, error)
+    _check_any(scenes, frames, skipped)
+    first, *others = scenes.values()
+    for scene in others:
+        if (scene.height, scene.width) != (first.height, first.width):
+            raise ShapeError(
+                f"{scene.path}: expected {first.height} x {first.width} pixels as the first frame "
+                f"has, got {scene.height} x {scene.width}: a video has frames of one size"
+            )
+    return scenes, skipped
+
+
+def _step(camera: CameraMotion, scene: Scene, objects: Objects) -> np.ndarray:
+    raster = scene.read()
+    return camera.step(raster.values, objects, raster.valid)
+
+
+def _skip(skipped: list[str], path: Path, error: Exception) -> None:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    line = reason if str(path) in reason else f"{path}: {reason}"
+    logger.warning("frame left out: %s", line)
+    skipped.append(line)
+
+
+def _check_any(found: object, frames: Frames, skipped: Sequence[str]) -> None:
+    if not found:
+        raise DatasetError(f"none of {len(frames.paths)} frames can be read: {skipped[0]}")

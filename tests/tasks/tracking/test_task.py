@@ -1,0 +1,163 @@
+"""The tasks of tracking: metrics over sequences, saving, and a short run."""
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Picture
+from tests.tasks.labelled import settings, write_backbone
+from tests.tasks.objects import make_model
+from tests.tasks.tracking.sequences import detected, moving, with_new_ids
+
+from ringmoe.boxes import ObjectBatch, Objects
+from ringmoe.cli.main import main
+from ringmoe.datasets import DataConfig, open_data
+from ringmoe.errors import ConfigError, DatasetError
+from ringmoe.tasks import TASKS, finetune, load_task, save_task, task_from, to_plain
+from ringmoe.tasks.heads.detections import Detections
+from ringmoe.tasks.tracking import OrientedTracking, Tracking
+
+
+@dataclass
+class Given(Detections):
+    """A head that gives what it was given."""
+
+    found: list[Objects]
+
+    def losses(self, labels):
+        return {"loss": torch.zeros(())}
+
+    def objects(self):
+        return self.found
+
+
+def scores(task, truth, found, numbers, batch=2, order=None):
+    """The task's metrics over frames of one sequence, in batches."""
+    metrics = task.metrics()
+    places = list(range(len(truth))) if order is None else order
+    for start in range(0, len(places), batch):
+        now = places[start : start + batch]
+        names = [f"harbour/{numbers[k]:06d}" for k in now]
+        labels = ObjectBatch.stack([truth[k] for k in now], names)
+        metrics.update(Given([found[k] for k in now]), labels)
+    return {name: float(value) for name, value in metrics.compute().items()}
+
+
+FIGURES = ("hota", "mota", "idf1", "map50")
+TRUTH = moving([(20, 20), (90, 40)], [(9, 0), (9, 1)], 6)
+
+
+def test_perfect_detections_score_1_in_any_order():
+    task = Tracking(classes=("ship",))
+    found = scores(task, TRUTH, detected(TRUTH), range(1, 7))
+    for name in FIGURES:
+        assert found[name] == pytest.approx(1)
+    mixed = scores(task, TRUTH, detected(TRUTH), range(1, 7), order=[3, 0, 5, 1, 4, 2])
+    assert {k: mixed[k] for k in FIGURES} == {k: found[k] for k in FIGURES}
+
+
+def test_hota_sees_lost_identities_that_detection_does_not():
+    """IoU loses squares that move by more than their length: map50 stays 1, HOTA falls to 0."""
+    task = Tracking(classes=("ship",), similarity="iou")
+    found = scores(task, TRUTH, detected(TRUTH), range(1, 7))
+    assert found["map50"] == pytest.approx(1)
+    assert found["hota"] == 0
+    assert Tracking.best == "hota"
+
+
+def test_a_gap_in_the_numbers_is_time():
+    """Without frames 4 to 6 the squares are 36 pixels on, as `times` of the tracker say."""
+    whole = moving([(20, 20)], [(9, 0)], 9)
+    numbers = [1, 2, 3, 7, 8, 9]
+    truth = [whole[n - 1] for n in numbers]
+    assert scores(Tracking(classes=("ship",)), truth, detected(truth), numbers)["idf1"] == 1
+
+
+def test_images_that_are_no_frames_are_refused():
+    metrics = Tracking(classes=("ship",)).metrics()
+    labels = ObjectBatch.stack([TRUTH[0]], ["picture"])
+    with pytest.raises(DatasetError, match="SEQUENCE/000001"):
+        metrics.update(Given(detected(TRUTH[:1])), labels)
+
+
+def test_options_are_kept_and_checked():
+    task = task_from({"task": "tracking", "classes": ["ship"], "reach": 40.0, "channels": 8})
+    assert task_from(json.loads(json.dumps(to_plain(task)))) == task
+    assert TASKS["oriented-tracking"] is OrientedTracking
+    with pytest.raises(ConfigError, match="reach"):
+        Tracking(classes=("ship",), reach=-1.0)
+    with pytest.raises(ConfigError, match="channels"):
+        OrientedTracking(classes=("ship",), channels=0)
+
+
+def write_sequences(folder, count=3, frames=4, size=64):
+    """MOT folders of white squares on noise that move to the right."""
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        images = folder / f"s{number}" / "img1"
+        images.mkdir(parents=True)
+        lines = []
+        for frame in range(frames):
+            picture = rng.integers(0, 60, (size, size, 3), np.uint8)
+            for identity, y in ((1, 14), (2, 42)):
+                x = 8 + 8 * frame + 2 * number
+                picture[y - 5 : y + 5, x - 5 : x + 5] = 250
+                lines.append(f"{frame + 1},{identity},{x - 4},{y - 4},10,10,1,1,1\n")
+            Picture.fromarray(picture).save(images / f"{frame + 1:06d}.png")
+        (folder / f"s{number}" / "gt").mkdir()
+        (folder / f"s{number}" / "gt" / "gt.txt").write_text("".join(lines))
+    return DataConfig(path=folder, sensor="rgb-dn8", classes={"square": 1}, validation=0.34)
+
+
+@pytest.mark.slow
+def test_a_run_from_mot_folders_to_tracks_on_disk(tmp_path, capsys):
+    """`ringmoe finetune tracking` as a function, then `ringmoe track` on one of its sequences."""
+    data = write_sequences(tmp_path / "data")
+    names = open_data(data, "boxes").names
+    assert names[0] == "s0/000001"
+    config = settings(
+        write_backbone(tmp_path / "start"),
+        tmp_path / "run",
+        crop_size=64,
+        steps=4,
+        options={"channels": 8},
+    )
+    finetune("tracking", config, data, progress=False)
+    lines = (tmp_path / "run" / "validation.jsonl").read_text().splitlines()
+    assert {"hota", "mota", "idf1", "map50"} <= set(json.loads(lines[-1]))
+    out = [tmp_path / "t.txt", tmp_path / "t.geojson"]
+    words = ["track", tmp_path / "run", tmp_path / "data" / "s1", "--out", *out, "--fps", "2"]
+    assert main([str(word) for word in words]) == 0
+    assert "4 frames" in capsys.readouterr().out
+    assert json.loads(out[1].read_text())["crs"] is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [Tracking, OrientedTracking])
+def test_the_verb_follows_with_the_model_s_options(tmp_path, capsys, kind):
+    """A model that was never trained finds anything: every score over 0.05 begins a track."""
+    model = make_model(kind(classes=("bright", "dark"), channels=8, low_score=0.05))
+    save_task(model, tmp_path / "model", tile_size=64)
+    assert load_task(tmp_path / "model").task == model.task
+    write_sequences(tmp_path / "data", count=1)
+    words = ["track", "model", "data/s0", "--out", "t.txt", "--high-score", "0.05"]
+    words += ["--new-score", "0.05", "--similarity", "distance"]
+    paths = [
+        str(tmp_path / word) if word in ("model", "data/s0", "t.txt") else word for word in words
+    ]
+    assert main(paths) == 0
+    said = capsys.readouterr().out
+    lines = (tmp_path / "t.txt").read_text().splitlines()
+    assert f"{len(lines)} detections on tracks" in said
+    assert main([*paths[:2], str(tmp_path / "absent"), *paths[3:]]) == 2
+    assert "no such file" in capsys.readouterr().err
+
+
+def test_new_ids_in_each_frame_are_no_tracking():
+    """What the figures are compared with elsewhere: HOTA's association falls with the frames."""
+    from tests.tasks.tracking.sequences import figures
+
+    named = with_new_ids(detected(TRUTH))
+    assert figures(TRUTH, named)["mota"] == pytest.approx(1 - 10 / 12)  # 2 x 5 switches of 12
