@@ -4,14 +4,8 @@ import itertools
 
 import numpy as np
 import pytest
-from tests.tasks.tracking.sequences import (
-    detected,
-    figures,
-    moving,
-    seen_from,
-    texture,
-    turned,
-)
+from benchmarks.tracking import detected, figures, seen_from, texture, turned
+from tests.tasks.tracking.sequences import moving
 
 from ringmoe.boxes import Objects
 from ringmoe.errors import ShapeError

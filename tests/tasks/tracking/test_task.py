@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
+from benchmarks.tracking import detected, figures, with_new_ids
 from PIL import Image as Picture
 from tests.tasks.labelled import settings, write_backbone
 from tests.tasks.objects import make_model
-from tests.tasks.tracking.sequences import detected, moving, with_new_ids
+from tests.tasks.tracking.sequences import moving
 
 from ringmoe.boxes import ObjectBatch, Objects
 from ringmoe.cli.main import main
@@ -157,7 +158,5 @@ def test_the_verb_follows_with_the_model_s_options(tmp_path, capsys, kind):
 
 def test_new_ids_in_each_frame_are_no_tracking():
     """What the figures are compared with elsewhere: HOTA's association falls with the frames."""
-    from tests.tasks.tracking.sequences import figures
-
     named = with_new_ids(detected(TRUTH))
     assert figures(TRUTH, named)["mota"] == pytest.approx(1 - 10 / 12)  # 2 x 5 switches of 12

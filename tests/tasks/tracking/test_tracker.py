@@ -1,13 +1,16 @@
 """Detections to tracks: what users of `track` rely on."""
 
 import builtins
+import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmarks.tracking import detected, figures, with_new_ids
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.tasks.tracking.sequences import detected, figures, moving, with_new_ids
+from tests.tasks.tracking.sequences import moving
 
 from ringmoe.boxes import Objects, cxcywhr_to_corners
 from ringmoe.errors import ConfigError, MissingDependencyError, ShapeError
@@ -179,3 +182,10 @@ def test_corners_of_rotated_boxes_enclose_what_is_associated():
     half = 40 / np.sqrt(2) / 2
     np.testing.assert_allclose(around, [[50 - half, 50 - half, 50 + half, 50 + half]])
     assert cxcywhr_to_corners(turned.boxes).min() == pytest.approx(50 - half)
+
+
+def test_the_example_of_the_page_gives_what_its_comments_say(capsys):
+    page = (Path(__file__).parents[3] / "docs" / "tracking.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", page, flags=re.S)
+    exec(compile(block, "docs/tracking.md", "exec"), {})
+    assert capsys.readouterr().out.splitlines() == re.findall(r"print.*  # (.*)", block)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
 from ringmoe import boxes
 from ringmoe.boxes import Objects
 from ringmoe.errors import MissingDependencyError, ShapeError
+
+Method = Literal["sift", "orb", "sparseOptFlow", "ecc"]
 
 _EDGE = 1000  # pixels to which longer frames are shrunk
 _CONTRAST = (1.0, 99.0)  # percentiles that become black and white
@@ -19,6 +23,9 @@ class CameraMotion:
     half the size. Of its four methods this is the one that finds shifts of up to a quarter of the
     image and turns of 20 degrees alike (`docs/tracking.md`).
 
+    Args:
+        method: Another of the library's.
+
     Attributes:
         failed: How many frames had too little to go by; they count as not moved.
 
@@ -26,14 +33,14 @@ class CameraMotion:
         MissingDependencyError: roboflow's trackers are not installed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, method: Method = "sift") -> None:
         try:
             from trackers import CMC, CMCConfig
         except ImportError as error:
             from ringmoe.tasks.tracking.tracker import missing
 
             raise MissingDependencyError(missing(error)) from None
-        self._estimator = CMC(CMCConfig(method="sift"))
+        self._estimator = CMC(CMCConfig(method=method))
         self._last: np.ndarray | None = None
         self.failed = 0
 
