@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from PIL import Image
 from tests.tasks.labelled import write_backbone, write_images
 
 from ringmoe.cli import main
@@ -51,7 +52,9 @@ def test_from_labels_to_a_map(trained, capsys):
     assert json.loads(capsys.readouterr().out)["miou"] > 0.9
     areas = trained / "areas.geojson"
     words = ["predict", run, str(trained / "scene.tif"), "--out", str(out), "--device", "cpu"]
-    assert main([*words, "--polygons", str(areas), "--probabilities"]) == 0
+    drawn = trained / "map.png"
+    extra = ["--polygons", str(areas), "--probabilities", "--picture", str(drawn)]
+    assert main([*words, *extra]) == 0
     with rasterio.open(out) as file:
         mapped, transform = file.read(1), file.transform
         assert file.crs.to_epsg() == 32633
@@ -61,6 +64,8 @@ def test_from_labels_to_a_map(trained, capsys):
     assert names == {"green", "red"}
     with rasterio.open(trained / "map-probabilities.tif") as file:
         assert file.count == 2
+    width, height = Image.open(drawn).size
+    assert width > 1.5 * height  # the map is beside the scene
 
 
 def test_tables_name_the_classes(trained, capsys):

@@ -10,11 +10,13 @@ from typing import Any
 
 import torch
 
+from ringmoe.cli._map_picture import draw_map
 from ringmoe.cli._predict_objects import find_objects
 from ringmoe.deployment import MapResult, predict_scene
 from ringmoe.errors import ConfigError
 from ringmoe.models.folder import TASK, TASK_WEIGHTS
 from ringmoe.pruning.fingerprint import fingerprint
+from ringmoe.reports.objects import check_picture
 from ringmoe.scenes import Scene, open_scene
 from ringmoe.tasks import ObjectTask, TaskModel, load_task, read_task
 
@@ -64,8 +66,8 @@ def predict(
         score_threshold: Of a detector: how sure it must be of an object, 0 to 1.
         nms_threshold: Of a detector: two boxes of one class that overlap by more (intersection over
             union) are one object; none: as the model was trained.
-        picture: Of a detector: where to draw the objects on the scene, a `.png` or `.jpg`; large
-            scenes are drawn smaller.
+        picture: Where to draw the map beside the scene, or the objects on it: a `.png` or `.jpg`.
+            Large scenes are drawn smaller.
         resume: Whether to go on with an interrupted map.
         device: Where to compute: auto, cpu, cuda.
     """
@@ -108,7 +110,7 @@ def predict(
         )
         return
     if picture is not None:
-        raise ConfigError(f"{picture}: only objects are drawn, and {checkpoint} makes a map")
+        check_picture(picture)
     is_height = model.task.label_kind == "height"
     result = predict_scene(
         model,
@@ -123,6 +125,8 @@ def predict(
         **shared,
     )
     _tell(result)
+    if picture is not None:
+        draw_map(picture, opened, result.path, model.task)
 
 
 def model_folder(checkpoint: Path) -> Path:
