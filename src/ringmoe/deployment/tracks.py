@@ -172,8 +172,9 @@ def _degrees(tracks: Sequence[Track], scenes: Sequence[Scene]) -> list[Array]:
             continue
         with to_map(scene) as project:
             x, y = project(np.array([points[line][i] for line, i in which])).T
-        found = np.round(np.array(reproject(scene.crs, "EPSG:4326", x, y)).T, _DECIMALS)
+        found = np.array(reproject(scene.crs, "EPSG:4326", x, y)).T
         found[:, 0] = (found[:, 0] + 180) % 360 - 180
+        found = np.round(found, _DECIMALS)
         for (line, i), place in zip(which, found, strict=True):
             points[line][i] = place
     return points
