@@ -101,6 +101,20 @@ def test_closed_forms(size, origin):
     np.testing.assert_allclose(found[0], list(others.values()), atol=1e-7)
 
 
+def test_angles_next_to_none():
+    """Edges that are upright but for 1e-310 of their length: a quotient by that is infinite. Two
+    boxes 4 x 2, the second 3 to the right, share 1 x 2 of 14; one beside them nothing."""
+    a = torch.tensor([[0.0, 0, 4, 2, 1e-310]], dtype=torch.float64)
+    b = torch.tensor([[3, 0, 4, 2, 0], [3.9, 1.9, 4, 2, 0.0], [0, 0, 4, 2, -1e-310]]).double()
+    others = torch.cat([b, a])
+    np.testing.assert_allclose(
+        boxes.rotated_iou(a, others)[0], [1 / 7, 0.01 / 15.99, 1, 1], atol=1e-7
+    )
+    np.testing.assert_allclose(
+        boxes.rotated_iou(others, a)[:, 0], [1 / 7, 0.01 / 15.99, 1, 1], atol=1e-7
+    )
+
+
 def crowd(count, seed=0, extent=100.0):
     draw = np.random.default_rng(seed).uniform
     return np.stack(

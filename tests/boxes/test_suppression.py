@@ -111,9 +111,10 @@ def test_horizontal_boxes_as_torchvision_has_them():
 @pytest.mark.parametrize("rotated", [False, True])
 def test_float32_far_from_the_origin(rotated):
     """Classes stay apart, also where coordinates are negative, and 100 classes at 20000 px move
-    nothing: two boxes shifted by 1 of 4 px have IoU 3/5, whatever the class."""
+    nothing: two boxes shifted by 1 of 4 px have IoU 3/5, whatever the class. (Moved by the highest
+    coordinate + 1, which is 20006, the first boxes of a class would lie on others of the last.)"""
     pair = torch.tensor([[0.0, 0, 4, 4], [1, 0, 5, 4]])
-    every = torch.cat([pair + 20000, pair - 20000, pair]).repeat(100, 1)
+    every = torch.cat([pair + 20000, pair - 20006, pair]).repeat(100, 1)
     classes = torch.arange(100).repeat_interleave(6)
     if rotated:
         every = torch.tensor(boxes.xyxy_to_cxcywhr(every.numpy()), dtype=torch.float32)
