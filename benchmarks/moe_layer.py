@@ -228,6 +228,7 @@ def main() -> None:
     keep_memory()
     parser = make_parser("moe_layer", __doc__.splitlines()[0])
     parser.add_argument("--dtypes", nargs="+", default=["float32", "bfloat16"])
+    parser.add_argument("--passes", nargs="+", choices=PASSES, default=PASSES)
     options = parser.parse_args()
     turns = start(options)
     few = replace(turns, repeats=min(turns.repeats, EMULATED_REPEATS), warmup=1)
@@ -236,13 +237,13 @@ def main() -> None:
         measure(dim, tokens, getattr(torch, dtype), kind, few if dtype in emulated else turns)
         for dtype in options.dtypes
         for dim, tokens in SHAPES
-        for kind in PASSES
+        for kind in options.passes
     ]
     if torch.cuda.is_available():
         rows += [
             measure(dim, tokens, torch.bfloat16, kind, turns, "cuda")
             for dim, tokens in CUDA_SHAPES
-            for kind in PASSES
+            for kind in options.passes
         ]
     numbers = [measure_numbers(dim, tokens, turns) for dim, tokens in SHAPES]
     text = table(rows) + "".join(

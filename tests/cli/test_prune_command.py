@@ -19,6 +19,8 @@ from ringmoe.pruning import (
 )
 from ringmoe.scenes import write_raster
 
+pytestmark = pytest.mark.slow  # some seconds in all
+
 FREQUENCY = [[[0.1, 0.2, 0.3, 0.4]] * 3] * 3
 
 

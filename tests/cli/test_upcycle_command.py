@@ -14,6 +14,8 @@ from tests.models.swin_weights import draw, small_timm
 from ringmoe.cli import main
 from ringmoe.models import RingMoE, load_model, save_model
 
+pytestmark = pytest.mark.slow  # some seconds in all
+
 PAGE = ROOT / "docs" / "upcycling.md"
 
 

@@ -12,6 +12,8 @@ from ringmoe.models import ModelConfig
 from ringmoe.models.rmoe import RMoE
 from ringmoe.sensors import MODALITIES
 
+pytestmark = pytest.mark.slow  # some seconds in all
+
 TOLERANCES = {torch.float32: 1e-5, torch.float64: 1e-10}
 
 spans_of_tokens = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 12)), min_size=1, max_size=6)

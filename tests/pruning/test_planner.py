@@ -25,6 +25,8 @@ from ringmoe.pruning import (
 )
 from ringmoe.pruning.planner import in_8_bits
 
+pytestmark = pytest.mark.slow  # some seconds in all
+
 MODALITY = "sar_amplitude"
 AMPLE = Budget("bytes", 1e12)
 

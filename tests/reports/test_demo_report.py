@@ -22,6 +22,8 @@ from ringmoe.reports import (
 )
 from ringmoe.sensors import MODALITIES
 
+pytestmark = pytest.mark.slow  # some seconds in all
+
 
 @pytest.fixture
 def results():

@@ -14,6 +14,8 @@ from ringmoe.scenes import open_scene
 from ringmoe.sensors import check_values, get_sensor, normalise
 from ringmoe.simulation import KINDS, LAND_COVER, OBJECT_CLASSES, write_simulation
 
+pytestmark = pytest.mark.slow  # some seconds in all
+
 SIZE = 40
 
 

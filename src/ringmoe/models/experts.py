@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
@@ -99,9 +100,9 @@ def _loop_ffn(
     ):
         if len(x_):
             h, a = kept or [x.new_empty(len(x_), w1.shape[2])] * 2
-            torch.addmm(b1_, x_, w1_, out=h)
+            torch.addmm(b1_, x_, _laid_out(w1_), out=h)
             F.gelu(h, out=a)  # type: ignore[call-arg] # the stubs do not know `out`
-            torch.addmm(b2_, a, w2_, out=out_)
+            torch.addmm(b2_, a, _laid_out(w2_), out=out_)
     return out, hidden, active
 
 
@@ -133,6 +134,25 @@ def _loop_ffn_backward(
             torch.mm(a.t(), dy, out=dw2)
             torch.sum(dy, dim=0, out=db2)
     return gradients
+
+
+def _laid_out(matrix: Tensor) -> Tensor:
+    """A matrix `(in, out)` as products on this CPU want it in memory.
+
+    Where 16-bit products are emulated, one with a matrix that lies as `(out, in)` is up to eight
+    times faster, and a copy costs little beside it.
+    """
+    return matrix.t().contiguous().t() if _emulated(matrix.dtype) else matrix
+
+
+@cache
+def _emulated(dtype: torch.dtype) -> bool:
+    """Whether this CPU is known to have no instructions for products of the type."""
+    names = {torch.bfloat16: "bf16", torch.float16: "fp16"}
+    if dtype not in names:
+        return False
+    supported = getattr(torch.ops.mkldnn, f"_is_mkldnn_{names[dtype]}_supported", None)
+    return supported is not None and not supported()
 
 
 def _sizes(offsets: Tensor) -> list[int]:
