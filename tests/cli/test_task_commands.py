@@ -112,6 +112,7 @@ def test_the_projects_recipes_are_read(path, monkeypatch):
     module = importlib.import_module("ringmoe.cli.finetune")
     monkeypatch.setattr(module, "run_finetuning", record)
     monkeypatch.setattr(module, "best_validation", lambda _: None)
+    monkeypatch.setattr(module, "write_object_report", lambda run: run)
     assert main(["finetune", task, "--config", str(path)]) == 0
     assert found["task"] == task
     assert found["config"].out.parts[0] == "runs"
