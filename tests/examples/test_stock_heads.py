@@ -8,6 +8,8 @@ import pytest
 
 from ringmoe.simulation import LAND_COVER, OBJECT_CLASSES
 
+pytestmark = pytest.mark.slow  # some seconds in all
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from ringmoe.models import RingMoE
 from ringmoe.models.experts import Experts
 
+pytestmark = pytest.mark.slow  # some seconds in all
+
 PAGE = Path(__file__).parents[2] / "docs" / "other-libraries.md"
 
 # Two stages, one with a shifted and a padded block: each kind of step, quickly traced.

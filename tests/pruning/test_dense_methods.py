@@ -14,6 +14,8 @@ from ringmoe.models import PRESETS, RingMoE, describe
 from ringmoe.pruning import METHODS, Averaging, Decomposition, Experts, Summation, prune_model
 from ringmoe.pruning.decomposition import compress_branch
 
+pytestmark = pytest.mark.slow  # some seconds in all
+
 Arrays = dict[str, np.ndarray]  # w1 (C, H), b1 (H,), w2 (H, C), b2 (C,)
 
 

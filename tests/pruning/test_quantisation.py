@@ -24,6 +24,8 @@ from ringmoe.models.shards import read_header
 from ringmoe.pruning.fingerprint import fingerprint
 from ringmoe.pruning.quantisation import quantise, to_int8
 
+pytestmark = pytest.mark.slow  # some seconds in all
+
 KEPT = tuple((block % 4,) if block % 3 else () for block in range(8))
 
 

@@ -28,6 +28,8 @@ from ringmoe.simulation.objects import MODELS, seen_share
 from ringmoe.simulation.raster import CELLS_PER_PIXEL, GSD, Path, polygon
 from ringmoe.simulation.terrain import fractal
 
+pytestmark = pytest.mark.slow  # some seconds in all
+
 EVERY_KIND = pytest.mark.parametrize("kind", list(KINDS))
 
 

@@ -32,6 +32,8 @@ from ringmoe.simulation.scattering import (
 )
 from ringmoe.simulation.terrain import Illumination
 
+pytestmark = pytest.mark.slow  # some seconds in all
+
 HH, HV, VH, VV = range(4)
 ONE_OF_EACH = ("sea water", "maize", "meadow", "conifer", "soil", "slate", "asphalt")
 powers = st.floats(-30, 5)

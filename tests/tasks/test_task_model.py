@@ -22,6 +22,8 @@ from ringmoe.tasks import (
     save_task,
 )
 
+pytestmark = pytest.mark.slow  # some seconds in all
+
 RGB = TaskSource("rgb-dn8", ("red", "green", "blue"))
 SAR = TaskSource("sar-amplitude-dn8", ("VV", "VH"))
 CLASSES = ("water", "land", "ice")
