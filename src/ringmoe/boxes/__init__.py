@@ -34,6 +34,7 @@ from ringmoe.boxes.angles import (
 from ringmoe.boxes.forms import (
     area,
     canonical,
+    centres,
     corners_to_cxcywhr,
     cxcywhr_to_corners,
     cxcywhr_to_xyxy,
@@ -68,6 +69,7 @@ __all__ = [
     "area",
     "box_iou",
     "canonical",
+    "centres",
     "corners_to_cxcywhr",
     "cxcywhr_to_corners",
     "cxcywhr_to_xyxy",

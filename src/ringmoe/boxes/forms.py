@@ -106,6 +106,13 @@ def enclosing(points: ArrayLike) -> Boxes:
     return np.stack([x.min(-1), y.min(-1), x.max(-1), y.max(-1)], axis=-1)
 
 
+def centres(boxes: np.ndarray) -> np.ndarray:
+    """The centres of xyxy `(..., 4)` or cxcywhr `(..., 5)`: `(..., 2)` x and y."""
+    if boxes.shape[-1] == 5:
+        return boxes[..., :2]
+    return (boxes[..., :2] + boxes[..., 2:]) / 2
+
+
 def area(boxes: ArrayLike) -> np.ndarray:
     """Areas in square pixels of xyxy `(..., 4)`, cxcywhr `(..., 5)` or corners `(..., 8)`.
 

@@ -113,7 +113,7 @@ class _Look:
                 TrackView(
                     sequence,
                     seen[-1][1],
-                    {one.id: _centres(one.boxes) for one in tracks},
+                    {one.id: one.centres for one in tracks},
                     {one.id: one.boxes[-1] for one in tracks if one.frames[-1] == last},
                 )
             )
@@ -151,10 +151,6 @@ def picture_of(image: np.ndarray, valid: np.ndarray | None, source: Source) -> n
 def _scores(objects: Objects) -> np.ndarray:
     assert objects.scores is not None
     return objects.scores
-
-
-def _centres(boxes: np.ndarray) -> np.ndarray:
-    return boxes[:, :2] if boxes.shape[1] == 5 else (boxes[:, :2] + boxes[:, 2:]) / 2
 
 
 def _spread(indices: np.ndarray, count: int) -> np.ndarray:

@@ -105,6 +105,11 @@ def listed(codes: Codes) -> list[int | str]:
     return codes if isinstance(codes, list) else [codes]
 
 
+def number_first(label: str) -> tuple[bool, int, str]:
+    """Sorts labels: numbers by their value, then words."""
+    return (not label.isdigit(), int(label) if label.isdigit() else 0, label)
+
+
 def _is_colour(code: int | str) -> bool:
     return isinstance(code, str) and code.startswith("#")
 

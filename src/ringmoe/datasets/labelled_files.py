@@ -11,7 +11,7 @@ from typing import get_args
 import numpy as np
 
 from ringmoe.boxes import Objects
-from ringmoe.datasets.class_codes import ClassCodes, Codes, listed
+from ringmoe.datasets.class_codes import ClassCodes, Codes, listed, number_first
 from ringmoe.datasets.config import DataConfig, ImageFormat
 from ringmoe.datasets.folders import read_folders
 from ringmoe.datasets.labelled import Example, Image, LabelKind, Source
@@ -253,7 +253,7 @@ def _classify(rows: Sequence[Row], config: DataConfig) -> tuple[list[Row], np.nd
     kept = [row for row in rows if row.label not in ignored]
     if len(kept) < len(rows):
         logger.info("%s: %d of %d ignored", config.path, len(rows) - len(kept), len(rows))
-    known = config.classes or sorted({row.label for row in kept}, key=_number_first)
+    known = config.classes or sorted({row.label for row in kept}, key=number_first)
     codes: dict[str, Codes] = (
         known if isinstance(known, dict) else {name: index for index, name in enumerate(known)}
     )
@@ -268,10 +268,6 @@ def _classify(rows: Sequence[Row], config: DataConfig) -> tuple[list[Row], np.nd
     if not kept:
         raise DatasetError(f"{config.path}: every example has an ignored class: ignore fewer")
     return kept, np.array([index_of[row.label] for row in kept], np.int64), tuple(codes)
-
-
-def _number_first(label: str) -> tuple[bool, int, str]:
-    return (not label.isdigit(), int(label) if label.isdigit() else 0, label)
 
 
 def _tiles(row: Row, image: Window, size: int) -> list[Row]:

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ringmoe.boxes import Objects, area
-from ringmoe.datasets.class_codes import Codes, listed
+from ringmoe.datasets.class_codes import Codes, listed, number_first
 from ringmoe.datasets.config import DataConfig, ImageFormat
 from ringmoe.datasets.objects.annotations import Annotations, Found, Problem, log_problems
 from ringmoe.datasets.objects.geometry import within
@@ -102,16 +102,12 @@ def _classes(found: Found, config: DataConfig) -> tuple[tuple[str, ...], dict[st
         names: Sequence[str] = config.classes
         if not names:
             found_names = {name for said in found.annotations for name in said.names}
-            names = found.classes or sorted(found_names, key=_number_first)
+            names = found.classes or sorted(found_names, key=number_first)
             names = [name for name in names if name not in ignored]
         codes = {name: written.get(name, name) for name in names}
     index_of = {name: index for index, name in enumerate(codes)}
     index_of |= {str(code): index_of[name] for name in codes for code in listed(codes[name])}
     return tuple(codes), index_of, ignored
-
-
-def _number_first(name: str) -> tuple[bool, int, str]:
-    return (not name.isdigit(), int(name) if name.isdigit() else 0, name)
 
 
 def _numbered(

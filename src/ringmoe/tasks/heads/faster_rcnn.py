@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.roi_heads import RoIHeads, fastrcnn_loss
-from torchvision.models.detection.rpn import AnchorGenerator, RegionProposalNetwork, RPNHead
+from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.ops import MultiScaleRoIAlign
 
 from ringmoe.boxes import ObjectBatch, Objects
@@ -29,11 +29,9 @@ from ringmoe.tasks.heads.detections import (
     full_precision,
     seeded,
 )
-from ringmoe.tasks.heads.fpn import STRIDES, DetectionPyramid
+from ringmoe.tasks.heads.fpn import RATIOS, RESOLUTION, STRIDES, DetectionPyramid, make_anchors
 from ringmoe.training import Terms
 
-RATIOS = (0.5, 1.0, 2.0)  # height to width of anchors
-RESOLUTION = 7  # cells across that a proposal is read at
 PROPOSALS = {"training": 1000, "testing": 500}  # of each level, and then of an image
 OVERLAP = 0.7  # of two proposals that overlap by more, only the better
 ANCHORS_DRAWN, PROPOSALS_DRAWN = 256, 128  # of an image, to learn from
@@ -65,7 +63,7 @@ class FasterRCNN(nn.Module):
         self.pyramid = DetectionPyramid(widths, channels)
         levels = [str(level) for level in range(len(STRIDES))]
         self.rpn = _Proposals(
-            AnchorGenerator(tuple((size,) for size in anchor_sizes), (RATIOS,) * len(levels)),
+            make_anchors(anchor_sizes),
             RPNHead(channels, len(RATIOS)),
             fg_iou_thresh=0.7,
             bg_iou_thresh=0.3,

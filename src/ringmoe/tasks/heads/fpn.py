@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from torch import Tensor, nn
+from torchvision.models.detection.rpn import AnchorGenerator
 from torchvision.ops import FeaturePyramidNetwork
 
 from ringmoe.tasks.heads.blocks import MapNorms
 
 STRIDES = (4, 8, 16, 32)
 """Pixels of an image to a cell of each map."""
+
+RATIOS = (0.5, 1.0, 2.0)
+"""Height to width of anchors."""
+
+RESOLUTION = 7
+"""Cells across that a proposal is read at."""
 
 
 class DetectionPyramid(nn.Module):
@@ -30,3 +37,8 @@ class DetectionPyramid(nn.Module):
         """Maps at strides 4, 8, 16, 32 to as many, `(B, channels, H / stride, W / stride)`."""
         named = {str(level): x for level, x in enumerate(self.norms(pyramid))}
         return list(self.fpn(named).values())
+
+
+def make_anchors(sizes: Sequence[float]) -> AnchorGenerator:
+    """Anchors of one size a level, each in all `RATIOS`."""
+    return AnchorGenerator(tuple((size,) for size in sizes), (RATIOS,) * len(STRIDES))

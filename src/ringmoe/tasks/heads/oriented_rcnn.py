@@ -17,7 +17,6 @@ from torch.nn import functional as F
 from torchvision.models.detection._utils import BalancedPositiveNegativeSampler, Matcher
 from torchvision.models.detection.faster_rcnn import TwoMLPHead
 from torchvision.models.detection.image_list import ImageList
-from torchvision.models.detection.rpn import AnchorGenerator
 
 from ringmoe.boxes import ObjectBatch, Objects, box_iou, nms, rotated_roi_align
 from ringmoe.boxes.overlap import enclosing_xyxy
@@ -30,7 +29,7 @@ from ringmoe.tasks.heads.detections import (
     inside,
     seeded,
 )
-from ringmoe.tasks.heads.fpn import STRIDES, DetectionPyramid
+from ringmoe.tasks.heads.fpn import RATIOS, RESOLUTION, STRIDES, DetectionPyramid, make_anchors
 from ringmoe.tasks.heads.midpoint_offset import (
     decode_midpoints,
     decode_rotated,
@@ -39,8 +38,6 @@ from ringmoe.tasks.heads.midpoint_offset import (
 )
 from ringmoe.training import Terms
 
-RATIOS = (0.5, 1.0, 2.0)  # height to width of anchors
-RESOLUTION = 7  # cells across that a proposal is read at
 CANDIDATES, PROPOSALS = 1000, 500  # of a level before suppression, of an image after it
 OVERLAP = 0.8  # of two proposals whose horizontal boxes overlap by more, only the better
 FINEST = 112.0  # proposals up to so many pixels (root of the area) are read at stride 4, as in FPN
@@ -75,9 +72,7 @@ class OrientedRCNN(nn.Module):
         super().__init__()
         self.selection = selection
         self.pyramid = DetectionPyramid(widths, channels)
-        self.anchors = AnchorGenerator(
-            tuple((size,) for size in anchor_sizes), (RATIOS,) * len(STRIDES)
-        )
+        self.anchors = make_anchors(anchor_sizes)
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
         self.objectness = nn.Conv2d(channels, len(RATIOS), 1)
         self.midpoints = nn.Conv2d(channels, 6 * len(RATIOS), 1)

@@ -11,7 +11,7 @@ import torch
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from ringmoe.boxes import Objects
+from ringmoe.boxes import Objects, centres
 from ringmoe.errors import DatasetError, ShapeError
 from ringmoe.tasks.metrics.association import MATCH, Frame, Sums, matched, sequence_sums
 from ringmoe.tasks.metrics.matching import overlaps
@@ -105,7 +105,7 @@ class TrackingMetrics:
     def _similarity(self, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
         if self.zero_distance is None:
             return overlaps(truth, predicted)
-        apart = _centres(truth)[:, None] - _centres(predicted)[None]
+        apart = centres(truth)[:, None] - centres(predicted)[None]
         return np.maximum(0.0, 1 - np.linalg.norm(apart, axis=2) / self.zero_distance)
 
 
@@ -119,10 +119,6 @@ def _told_apart(objects: Objects) -> bool:
         return not len(objects)
     ids = objects.ids if objects.ignored is None else objects.ids[~objects.ignored]
     return len(np.unique(ids)) == len(ids) and bool((ids >= 0).all())
-
-
-def _centres(boxes: np.ndarray) -> np.ndarray:
-    return boxes[:, :2] if boxes.shape[1] == 5 else (boxes[:, :2] + boxes[:, 2:]) / 2
 
 
 def _figures(sums: Sequence[Sums]) -> dict[str, float]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ringmoe.boxes import Objects
+from ringmoe.boxes import Objects, centres
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,9 +37,7 @@ class Track:
     @property
     def centres(self) -> np.ndarray:
         """`(K, 2)` x and y, in pixels of each frame."""
-        if self.boxes.shape[1] == 5:
-            return self.boxes[:, :2]
-        return (self.boxes[:, :2] + self.boxes[:, 2:]) / 2
+        return centres(self.boxes)
 
 
 def tracks_of(frames: Sequence[Objects]) -> list[Track]:
