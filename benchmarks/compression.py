@@ -11,12 +11,10 @@ to prune are the final runs of benchmarks/real_imagery.py.
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
-import time
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +22,10 @@ import numpy as np
 import torch
 import yaml
 
+from benchmarks.cells import fill_cell
 from benchmarks.compression_table import draw, table
-from benchmarks.environment import describe_environment
 from benchmarks.real_features import Network, benchmark, image_samples
 from ringmoe.archive import Archive
-from ringmoe.files import replacing
 from ringmoe.models import ModelConfig, describe, load_model, read_config
 from ringmoe.pretraining import (
     MaskedModelling,
@@ -42,8 +39,6 @@ from ringmoe.probing import linear_probe, nearest_neighbours
 from ringmoe.pruning import DistilConfig, calibrate, distil, method_named, prune
 from ringmoe.pruning.statistics import statistics_folder
 from ringmoe.training import RunFolder
-
-logger = logging.getLogger("benchmarks.compression")
 
 HERE = Path(__file__).parent
 SCRATCH = "from scratch"
@@ -209,23 +204,18 @@ def run_cells(case: Case, methods: list[str], results: Path) -> None:
     for method in methods:
         exact = method in ALWAYS_EXACT
         for moment in ("after",) if method == SCRATCH else ("before", "after")[: 2 - exact]:
-            path = results / case.modality / method / f"seed{case.seed}-{moment}.json"
-            if path.exists():
-                continue
-            logger.info("%s, %s, seed %d, %s", case.modality, method, case.seed, moment)
-            begin = time.perf_counter()
-            cell = {
+            names = {
                 "modality": case.modality,
                 "method": method,
                 "seed": case.seed,
                 "moment": moment,
-                "result": case.measure(method, moment),
-                "seconds": round(time.perf_counter() - begin, 1),
-                "settings": {k: case.plan[k] for k in ("calibration", "distillation", "scratch")},
-                "environment": describe_environment(),
             }
-            with replacing(path) as partial:
-                partial.write_text(json.dumps(cell) + "\n")
+            fill_cell(
+                results / case.modality / method / f"seed{case.seed}-{moment}.json",
+                names,
+                {key: case.plan[key] for key in ("calibration", "distillation", "scratch")},
+                partial(case.measure, method, moment),
+            )
 
 
 def main() -> None:

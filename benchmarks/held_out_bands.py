@@ -16,17 +16,16 @@ import argparse
 import json
 import logging
 import os
-import sys
-import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
 
-from benchmarks.environment import describe_environment
+from benchmarks.cells import fill_cell
 from benchmarks.real_features import (
     PIXEL_STEP,
     FeatureSource,
@@ -38,8 +37,6 @@ from benchmarks.real_features import (
 from benchmarks.real_table import spread
 from ringmoe.archive import Archive, Batch, TileLoader
 from ringmoe.datasets import LabelledTiles
-from ringmoe.errors import ConfigError
-from ringmoe.files import replacing
 from ringmoe.pretraining import PretrainConfig, make_objective
 from ringmoe.probing import linear_probe
 from ringmoe.sensors import get_sensor
@@ -145,12 +142,12 @@ def measure(variant: str, config: PretrainConfig, data: Path) -> dict[str, Any]:
 
 
 def settings_of(variant: str, config: PretrainConfig) -> dict[str, Any]:
-    """What a cell depends on, paths left out, as JSON gives it back."""
+    """What a cell depends on, paths left out."""
     found: dict[str, Any] = {"seen": SEEN, "held_out": HELD_OUT}
     if variant != "statistics":
         plain = to_plain(config).items()
         found["recipe"] = {k: v for k, v in plain if k not in FREE_ON_RESUME}
-    return json.loads(json.dumps(found))
+    return found
 
 
 def run_cells(options: argparse.Namespace) -> None:
@@ -165,25 +162,12 @@ def run_cells(options: argparse.Namespace) -> None:
                 continue  # nothing in it is drawn
             path = options.results / f"{variant}-seed{seed}.json"
             config = recipe(variant, seed, options)
-            settings = settings_of(variant, config)
-            if path.exists():
-                if json.loads(path.read_text())["settings"] != settings:
-                    raise ConfigError(f"{path}: of other settings; choose another --results")
-                continue
-            logger.info("%s, seed %d", variant, seed)
-            begin = time.perf_counter()
-            cell = {
-                "variant": variant,
-                "seed": seed,
-                "result": measure(variant, config, options.data),
-                "seconds": round(time.perf_counter() - begin, 1),
-                "settings": settings,
-                "command": " ".join(["python", *sys.orig_argv[1:]]),
-                "environment": describe_environment(),
-            }
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(path) as partial:
-                partial.write_text(json.dumps(cell, indent=1) + "\n")
+            fill_cell(
+                path,
+                {"variant": variant, "seed": seed},
+                settings_of(variant, config),
+                partial(measure, variant, config, options.data),
+            )
 
 
 def table(results: Path) -> str:

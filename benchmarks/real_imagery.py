@@ -9,12 +9,10 @@ recipes with; `--stage final` scores the test part. `--table` prints what the ce
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
-import time
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,7 @@ import numpy as np
 import torch
 import yaml
 
-from benchmarks.environment import describe_environment
+from benchmarks.cells import fill_cell
 from benchmarks.real_features import (
     PIXEL_STEP,
     FeatureSource,
@@ -36,8 +34,6 @@ from benchmarks.real_features import (
 )
 from benchmarks.real_table import tables
 from ringmoe.archive import Archive
-from ringmoe.errors import ConfigError
-from ringmoe.files import replacing
 from ringmoe.models import create_model, load_model
 from ringmoe.pretraining import (
     HeldOut,
@@ -50,8 +46,6 @@ from ringmoe.pretraining import (
 from ringmoe.probing import choose_k, choose_l2, linear_probe, nearest_neighbours
 from ringmoe.training import read_metrics, to_plain
 from ringmoe.training.config import FREE_ON_RESUME
-
-logger = logging.getLogger("benchmarks.real_imagery")
 
 HERE = Path(__file__).parent
 IMAGE_PROBES = ("aid-linear", "aid-knn", "mstar-linear", "mstar-knn")
@@ -207,25 +201,13 @@ def run_cells(settings: Settings, variants: list[str], seeds: list[int], results
             subject = Subject(settings, variant, seed)
             for probe in subject.probes:
                 path = results / settings.stage / variant / f"seed{seed}-{probe}.json"
-                depends = subject.settings_of(probe)
-                if path.exists():
-                    if json.loads(path.read_text()).get("settings") != depends:
-                        raise ConfigError(f"{path}: of other settings; choose another --results")
-                    continue
-                logger.info("%s, seed %d: %s", variant, seed, probe)
-                begin = time.perf_counter()
-                cell = {
+                names = {
                     "variant": variant,
                     "seed": seed,
                     "probe": probe,
                     "stage": settings.stage,
-                    "result": subject.measure(probe),
-                    "seconds": round(time.perf_counter() - begin, 1),
-                    "settings": depends,
-                    "environment": describe_environment(),
                 }
-                with replacing(path) as partial:
-                    partial.write_text(json.dumps(cell) + "\n")
+                fill_cell(path, names, subject.settings_of(probe), partial(subject.measure, probe))
 
 
 def main() -> None:

@@ -11,8 +11,8 @@ import argparse
 import json
 import logging
 import os
-import time
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +21,16 @@ import torch
 import yaml
 
 from benchmarks.aconvnet import predict, train_a_convnet
-from benchmarks.environment import describe_environment
+from benchmarks.cells import fill_cell
 from benchmarks.real_table import spread
 from benchmarks.task_data import Held, Split, real_data, without_clutter
 from ringmoe.datasets import LabelledData
-from ringmoe.files import replacing
 from ringmoe.models import PRESETS
 from ringmoe.sensors import normalise
 from ringmoe.tasks import TASKS, FinetuneConfig, evaluate, finetune, load_task
 from ringmoe.tasks.finetune import make_loader
 from ringmoe.tasks.validation import FILE, best_of
 from ringmoe.training import read_metrics
-
-logger = logging.getLogger("benchmarks.real_tasks")
 
 HERE = Path(__file__).parent
 A_CONVNET = "a-convnet"
@@ -99,22 +96,14 @@ def run_cells(args: argparse.Namespace, plan: dict[str, Any]) -> None:
             own = [A_CONVNET] if task.startswith("mstar") else []
             for start in args.starts or [*plan["starts"], *own]:
                 path = args.results / task / f"{start}-seed{seed}.json"
-                if path.exists() or (start == A_CONVNET and not own):
+                if start == A_CONVNET and not own:
                     continue
-                logger.info("%s, %s, seed %d", task, start, seed)
-                begin = time.perf_counter()
-                result = measure(plan, task, start, seed, args.data, args.runs)
-                cell = {
-                    "task": task,
-                    "start": start,
-                    "seed": seed,
-                    "result": result,
-                    "seconds": round(time.perf_counter() - begin, 1),
-                    "settings": plan["a_convnet"] if start == A_CONVNET else plan["tasks"][task],
-                    "environment": describe_environment(),
-                }
-                with replacing(path) as partial:
-                    partial.write_text(json.dumps(cell) + "\n")
+                fill_cell(
+                    path,
+                    {"task": task, "start": start, "seed": seed},
+                    plan["a_convnet"] if start == A_CONVNET else plan["tasks"][task],
+                    partial(measure, plan, task, start, seed, args.data, args.runs),
+                )
 
 
 def table(results: Path, plan: dict[str, Any]) -> str:
