@@ -8,10 +8,8 @@ A-ConvNet beside them. The best weights on the validation part are scored once o
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
-from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,12 +20,11 @@ import yaml
 
 from benchmarks.aconvnet import predict, train_a_convnet
 from benchmarks.cells import fill_cell
-from benchmarks.real_table import spread
 from benchmarks.task_data import Held, Split, real_data, without_clutter
+from benchmarks.task_runs import run_config, table
 from ringmoe.datasets import LabelledData
-from ringmoe.models import PRESETS
 from ringmoe.sensors import normalise
-from ringmoe.tasks import TASKS, FinetuneConfig, evaluate, finetune, load_task
+from ringmoe.tasks import TASKS, evaluate, finetune, load_task
 from ringmoe.tasks.finetune import make_loader
 from ringmoe.tasks.validation import FILE, best_of
 from ringmoe.training import read_metrics
@@ -53,18 +50,8 @@ def measure(
     data, split = data_of(task, root)
     if start == A_CONVNET:
         return beside(plan, data, split, seed)
-    settings = dict(plan["tasks"][task])
-    kind = settings.pop("task")
-    checkpoint = plan["starts"][start].format(seed=seed)
-    if checkpoint not in PRESETS and not Path(checkpoint).is_dir():
-        raise SystemExit(f"{checkpoint} is not there: pre-train it with benchmarks.real_imagery")
-    known = {field.name for field in fields(FinetuneConfig)}
-    config = FinetuneConfig(
-        checkpoint=checkpoint,
-        out=runs / f"{task}-{start}-seed{seed}",
-        seed=seed,
-        **{key: value for key, value in settings.items() if key in known},
-    )
+    kind = plan["tasks"][task]["task"]
+    config = run_config(plan, task, start, seed, runs)
     resume = (config.out / "config.yaml").exists()
     result = finetune(kind, config, data, split=split, resume=resume, progress=False)
     model = load_task(result.model_dir, kind)
@@ -106,21 +93,6 @@ def run_cells(args: argparse.Namespace, plan: dict[str, Any]) -> None:
                 )
 
 
-def table(results: Path, plan: dict[str, Any]) -> str:
-    """Test figures in percent as markdown: mean and spread over seeds."""
-    lines = ["| task, metric | " + " | ".join([*plan["starts"], A_CONVNET]) + " |"]
-    lines.append("|" + " --- |" * (len(plan["starts"]) + 2))
-    for task, settings in plan["tasks"].items():
-        best = TASKS[settings["task"]].best
-        columns = []
-        for start in [*plan["starts"], A_CONVNET]:
-            files = sorted((results / task).glob(f"{start}-seed*.json"))
-            cells = [json.loads(file.read_text()) for file in files]
-            columns.append(spread((cell["result"]["test"][best] for cell in cells), 100))
-        lines.append(f"| {task}, {best.replace('_', ' ')} | " + " | ".join(columns) + " |")
-    return "\n".join(lines)
-
-
 def main() -> None:
     """Parse the command line and do what it says."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -138,7 +110,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     plan = yaml.safe_load(args.plan.read_text())
     if args.table:
-        print(table(args.results, plan))
+        print(table(args.results, plan, [*plan["starts"], A_CONVNET]))
         return
     if args.threads:
         torch.set_num_threads(args.threads)

@@ -1,0 +1,52 @@
+"""What benchmarks of fine-tuning share: runs of a plan's tasks from its starts, and the table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from benchmarks.real_table import spread
+from ringmoe.models import PRESETS
+from ringmoe.tasks import TASKS, FinetuneConfig
+
+IN_UNITS = ("rmse", "mae", "rel", "rmse_log")  # all others are shares
+
+
+def run_config(
+    plan: dict[str, Any], task: str, start: str, seed: int, runs: Path
+) -> FinetuneConfig:
+    """How a task of the plan is fine-tuned from one of its starts.
+
+    Raises:
+        SystemExit: The start's checkpoint is not there.
+    """
+    checkpoint = plan["starts"][start].format(seed=seed)
+    if checkpoint not in PRESETS and not Path(checkpoint).is_dir():
+        raise SystemExit(f"{checkpoint} is not there: pre-train it first")
+    known = {field.name for field in fields(FinetuneConfig)}
+    settings = {key: value for key, value in plan["tasks"][task].items() if key in known}
+    return FinetuneConfig(
+        checkpoint=checkpoint, out=runs / f"{task}-{start}-seed{seed}", seed=seed, **settings
+    )
+
+
+def table(results: Path, plan: dict[str, Any], starts: Sequence[str]) -> str:
+    """Test figures as markdown, in percent but for errors of height: mean and spread over seeds.
+
+    The figures are the plan's `shown` of a task, else the one that its best weights are chosen by.
+    """
+    lines = ["| task | figure | " + " | ".join(starts) + " |"]
+    lines.append("|" + " --- |" * (len(starts) + 2))
+    for task, settings in plan["tasks"].items():
+        for figure in settings.get("shown", [TASKS[settings["task"]].best]):
+            row = [task, figure.replace("_", " ")]
+            for start in starts:
+                files = sorted((results / task).glob(f"{start}-seed*.json"))
+                tests = [json.loads(file.read_text())["result"]["test"] for file in files]
+                scale, digits = (1, 2) if figure in IN_UNITS else (100, 1)
+                row.append(spread((test[figure] for test in tests), scale, digits))
+            lines.append("| " + " | ".join(row) + " |")
+    return "\n".join(lines)
