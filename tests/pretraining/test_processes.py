@@ -42,12 +42,13 @@ def command(config, out, *words, ranks=1) -> list[str]:
     ]  # fmt: skip
 
 
-def train(config, out, *words, ranks=1) -> None:
+def train(config, out, *words, ranks=1) -> str:
     done = subprocess.run(
         command(config, out, *words, ranks=ranks),
         cwd=ROOT, env=ENVIRONMENT, timeout=300, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def final_weights(out) -> dict[str, torch.Tensor]:
@@ -69,7 +70,8 @@ def test_two_processes_equal_one(archive, tmp_path, precision):
     rate = 0.05 if precision == "float64" else 0.0125
     config = write_config(archive, tmp_path, precision=precision, shares=shares, learning_rate=rate)
     train(config, tmp_path / "one")
-    train(config, tmp_path / "two", ranks=2)
+    said = train(config, tmp_path / "two", ranks=2)
+    assert said.count("model: ") == 1  # by one for all
     one, two = (read_metrics(tmp_path / name / "metrics.jsonl") for name in ("one", "two"))
     assert len(one) == len(two) == 10
     for a, b in zip(one, two, strict=True):

@@ -6,6 +6,7 @@ import sys
 
 from ringmoe.pruning import DistilConfig
 from ringmoe.pruning import distil as run_distillation
+from ringmoe.training import is_first_process
 
 
 def distil(*, config: DistilConfig, resume: bool = False) -> None:
@@ -19,5 +20,6 @@ def distil(*, config: DistilConfig, resume: bool = False) -> None:
         resume: Go on with the run in the `out` folder from its newest checkpoint.
     """
     result = run_distillation(config, resume=resume, progress=sys.stderr.isatty())
-    print(f"model: {result.model_dir}")
-    print(f"metrics: {result.metrics_path}")
+    if is_first_process():
+        print(f"model: {result.model_dir}")
+        print(f"metrics: {result.metrics_path}")

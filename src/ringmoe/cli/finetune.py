@@ -9,6 +9,7 @@ from ringmoe.cli._object_report import write_object_report
 from ringmoe.datasets import DataConfig
 from ringmoe.tasks import TASKS, FinetuneConfig, TaskName, best_validation
 from ringmoe.tasks import finetune as run_finetuning
+from ringmoe.training import is_first_process
 
 
 def finetune(
@@ -29,6 +30,8 @@ def finetune(
         resume: Go on with the run in the `out` folder from its newest checkpoint.
     """
     result = run_finetuning(task, config, data, resume=resume, progress=sys.stderr.isatty())
+    if not is_first_process():
+        return
     best = best_validation(result.run_dir)
     if best is not None:
         print_figures(f"validation, step {best.pop('step')}", best)

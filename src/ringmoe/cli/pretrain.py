@@ -6,6 +6,7 @@ import sys
 
 from ringmoe.pretraining import PretrainConfig
 from ringmoe.pretraining import pretrain as run_pretraining
+from ringmoe.training import is_first_process
 
 
 def pretrain(*, config: PretrainConfig, resume: bool = False) -> None:
@@ -19,5 +20,6 @@ def pretrain(*, config: PretrainConfig, resume: bool = False) -> None:
         resume: Go on with the run in the `out` folder from its newest checkpoint.
     """
     result = run_pretraining(config, resume=resume, progress=sys.stderr.isatty())
-    print(f"model: {result.model_dir}")
-    print(f"metrics: {result.metrics_path}")
+    if is_first_process():
+        print(f"model: {result.model_dir}")
+        print(f"metrics: {result.metrics_path}")

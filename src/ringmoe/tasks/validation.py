@@ -38,6 +38,9 @@ class Validation:
         run: Where lines and weights go.
         every: Steps between evaluations.
         patience: Evaluations without a better value before the end; 0 for never.
+
+    Raises:
+        MissingDependencyError: The task's metrics need a package that is not installed.
     """
 
     def __init__(
@@ -51,6 +54,8 @@ class Validation:
     ) -> None:
         assert isinstance(trainer.objective, Finetuning)
         self.trainer, self.model = trainer, trainer.objective.model
+        if loader is not None:
+            self.model.task.metrics()  # what they need is found missing before the first step
         self.loader, self.every, self.patience = loader, every, patience
         self.path, self.best_path = run.path / FILE, run.path / "best"
         self.lines: list[Figures] = []

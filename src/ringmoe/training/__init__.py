@@ -3,7 +3,7 @@
 from ringmoe.training.balance import balance_loss, stack_loads, total_balance
 from ringmoe.training.checkpoint import load_checkpoint, load_weights, save_checkpoint
 from ringmoe.training.config import TrainingConfig, require, to_plain
-from ringmoe.training.distributed import Ranks, join_ranks
+from ringmoe.training.distributed import Ranks, is_first_process, join_ranks
 from ringmoe.training.engine import DataSource, StepResult, Trainer, fit
 from ringmoe.training.metrics import read_metrics
 from ringmoe.training.objective import Objective, Terms
@@ -24,6 +24,7 @@ __all__ = [
     "begin_run",
     "choose_precision",
     "fit",
+    "is_first_process",
     "join_ranks",
     "load_checkpoint",
     "load_weights",

@@ -113,6 +113,11 @@ def _device(name: str) -> torch.device:
     return device
 
 
+def is_first_process() -> bool:
+    """Whether this process speaks for all, also when their ranks are not joined any more."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 class Gradients:
     """The gradients of a module: summed over ranks, measured, clipped.
 

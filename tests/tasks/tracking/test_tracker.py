@@ -14,7 +14,7 @@ from tests.tasks.tracking.sequences import moving
 
 from ringmoe.boxes import Objects, cxcywhr_to_corners
 from ringmoe.errors import ConfigError, MissingDependencyError, ShapeError
-from ringmoe.tasks.tracking import TrackerOptions, track, tracks_of
+from ringmoe.tasks.tracking import TrackerOptions, Tracking, track, tracks_of
 
 STARTS = [(20, 20), (20, 120), (220, 70), (120, 200)]
 VELOCITIES = [(9, 0), (9, 1), (-8, 2), (0, -9)]  # further a frame than the squares of 6 are long
@@ -158,6 +158,8 @@ def test_without_the_library_one_line_names_the_extra(monkeypatch):
     with pytest.raises(MissingDependencyError, match=r"ringmoe\[tracking\]") as caught:
         track(detected(moving(STARTS, VELOCITIES, 3)))
     assert "\n" not in str(caught.value)
+    with pytest.raises(MissingDependencyError):  # before a run trains for hours
+        Tracking(classes=("ship",)).metrics()
 
 
 @pytest.mark.slow

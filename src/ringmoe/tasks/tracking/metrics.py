@@ -12,7 +12,7 @@ from ringmoe.errors import DatasetError
 from ringmoe.tasks.heads.detections import Detections
 from ringmoe.tasks.metrics import DetectionMetrics, TrackingMetrics
 from ringmoe.tasks.object_metrics import OutputMetrics
-from ringmoe.tasks.tracking.tracker import TrackerOptions, track
+from ringmoe.tasks.tracking.tracker import TrackerOptions, the_tracker, track
 
 
 class SequenceMetrics(OutputMetrics):
@@ -22,9 +22,13 @@ class SequenceMetrics(OutputMetrics):
         classes: Their names.
         rotated: The form of boxes.
         options: How detections are associated.
+
+    Raises:
+        MissingDependencyError: The tracker's library is not installed.
     """
 
     def __init__(self, classes: Sequence[str], rotated: bool, options: TrackerOptions) -> None:
+        the_tracker()  # found missing now, not after the frames
         super().__init__(classes, rotated)
         self.options = options
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from importlib import import_module
+from types import ModuleType
 from typing import Literal
 
 import numpy as np
@@ -150,11 +152,19 @@ def _follow(
     times: Sequence[float],
     options: TrackerOptions,
 ) -> list[list[tuple[int, int]]]:
+    return the_tracker().follow(placed, scores, times, options)
+
+
+def the_tracker() -> ModuleType:
+    """`ringmoe.tasks.tracking.bytetrack`, which needs the library.
+
+    Raises:
+        MissingDependencyError: It is not installed.
+    """
     try:
-        from ringmoe.tasks.tracking.bytetrack import follow
+        return import_module("ringmoe.tasks.tracking.bytetrack")
     except ImportError as error:
         raise MissingDependencyError(missing(error)) from None
-    return follow(placed, scores, times, options)
 
 
 def missing(error: ImportError) -> str:
