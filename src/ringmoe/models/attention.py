@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from ringmoe.models.products import Linear, emulated, linear
 from ringmoe.models.windows import (
     partition,
     plan_windows,
@@ -65,7 +66,10 @@ def plain_attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
     """
     logits = (q @ k.transpose(-2, -1)).view(-1, *bias.shape)
     logits += bias
-    return logits.softmax(dim=-1).view(*q.shape[:-1], -1).to(v.dtype) @ v
+    weights = logits.softmax(dim=-1).view(*q.shape[:-1], -1)
+    if emulated(v):
+        return (weights @ v.to(weights.dtype)).to(v.dtype)
+    return weights.to(v.dtype) @ v
 
 
 def fused_attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
@@ -101,7 +105,7 @@ class Projection(nn.Linear):
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:  # type: ignore[override]
         """`(..., in)` to `(..., out)`."""
-        return F.linear(x, self.weight, bias)
+        return linear(x, self.weight, bias)
 
 
 class WindowAttention(nn.Module):
@@ -130,7 +134,7 @@ class WindowAttention(nn.Module):
         self.qkv = Projection(dim, 3 * dim, bias=False)
         self.q_bias = nn.Parameter(torch.empty(dim))  # keys have none in Swin V2
         self.v_bias = nn.Parameter(torch.empty(dim))
-        self.proj = nn.Linear(dim, dim)
+        self.proj = Linear(dim, dim)
         self._kept_bias: dict[tuple, tuple[tuple, Tensor]] = {}
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:

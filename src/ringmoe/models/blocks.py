@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ringmoe.models.attention import WindowAttention
 from ringmoe.models.config import ModelConfig
+from ringmoe.models.products import Linear
 from ringmoe.models.rmoe import RMoE
 from ringmoe.models.router import Routing, Span
 
@@ -71,7 +72,7 @@ class PatchMerging(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.reduction = nn.Linear(4 * dim, 2 * dim, bias=False)
+        self.reduction = Linear(4 * dim, 2 * dim, bias=False)
         self.norm = nn.LayerNorm(2 * dim)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from ringmoe.models.initialisation import draw_matrices
+from ringmoe.models.products import addmm_into, mm_into
 
 
 class Experts(nn.Module):
@@ -100,9 +100,9 @@ def _loop_ffn(
     ):
         if len(x_):
             h, a = kept or [x.new_empty(len(x_), w1.shape[2])] * 2
-            torch.addmm(b1_, x_, _laid_out(w1_), out=h)
+            addmm_into(h, b1_, x_, w1_)
             F.gelu(h, out=a)  # type: ignore[call-arg] # the stubs do not know `out`
-            torch.addmm(b2_, a, _laid_out(w2_), out=out_)
+            addmm_into(out_, b2_, a, w2_)
     return out, hidden, active
 
 
@@ -124,35 +124,17 @@ def _loop_ffn_backward(
     for (dy, x_, h, a, dx_), (w1_, w2_, *dstacks_) in zip(
         zip(*rows, strict=True), zip(*stacks, strict=True), strict=True
     ):
-        dh = torch.mm(dy, w2_.t())
+        dh = torch.empty_like(h)
+        mm_into(dh, dy, w2_.t())
         torch.ops.aten.gelu_backward.grad_input(dh, h, grad_input=dh)
-        torch.mm(dh, w1_.t(), out=dx_)
+        mm_into(dx_, dh, w1_.t())
         if learns:  # also without rows: the gradient is zero then
             dw1, db1, dw2, db2 = dstacks_
-            torch.mm(x_.t(), dh, out=dw1)
+            mm_into(dw1, x_.t(), dh)
             torch.sum(dh, dim=0, out=db1)
-            torch.mm(a.t(), dy, out=dw2)
+            mm_into(dw2, a.t(), dy)
             torch.sum(dy, dim=0, out=db2)
     return gradients
-
-
-def _laid_out(matrix: Tensor) -> Tensor:
-    """A matrix `(in, out)` as products on this CPU want it in memory.
-
-    Where 16-bit products are emulated, one with a matrix that lies as `(out, in)` is up to eight
-    times faster, and a copy costs little beside it.
-    """
-    return matrix.t().contiguous().t() if _emulated(matrix.dtype) else matrix
-
-
-@cache
-def _emulated(dtype: torch.dtype) -> bool:
-    """Whether this CPU is known to have no instructions for products of the type."""
-    names = {torch.bfloat16: "bf16", torch.float16: "fp16"}
-    if dtype not in names:
-        return False
-    supported = getattr(torch.ops.mkldnn, f"_is_mkldnn_{names[dtype]}_supported", None)
-    return supported is not None and not supported()
 
 
 def _sizes(offsets: Tensor) -> list[int]:

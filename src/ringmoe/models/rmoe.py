@@ -17,6 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from ringmoe.models.config import ModelConfig
 from ringmoe.models.experts import Experts
+from ringmoe.models.products import Linear
 from ringmoe.models.router import Router, Routing, Span
 
 
@@ -30,8 +31,8 @@ class FeedForward(nn.Module):
 
     def __init__(self, dim: int, hidden: int) -> None:
         super().__init__()
-        self.fc1 = nn.Linear(dim, hidden)
-        self.fc2 = nn.Linear(hidden, dim)
+        self.fc1 = Linear(dim, hidden)
+        self.fc2 = Linear(hidden, dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """`(..., C)` to `(..., C)`."""
