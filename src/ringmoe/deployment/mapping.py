@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import colorsys
 import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
@@ -15,12 +14,12 @@ import torch
 from torch import Tensor
 
 from ringmoe.deployment.cog import Colour, write_cog
-from ringmoe.deployment.journal import Journal, digest, fingerprint_scene, kept_if_useful
+from ringmoe.deployment.journal import Journal, kept_if_useful
 from ringmoe.deployment.pipeline import ahead, behind
 from ringmoe.deployment.polygons import check_polygons, write_polygons
 from ringmoe.deployment.progress import MapProgress
-from ringmoe.deployment.strips import Batch, check_grids, read_batches, rows_together
-from ringmoe.deployment.windows import Axis, lay_tiles
+from ringmoe.deployment.strips import Batch, rows_together
+from ringmoe.deployment.tiling import TiledScene
 from ringmoe.deployment.writing import Meaning, RowWriter
 from ringmoe.errors import ConfigError, ShapeError, ValueRangeError
 from ringmoe.observation import Observation
@@ -138,49 +137,42 @@ def predict_scene(
         WriteError: Disk full, no permission and the like; an old map stands untouched.
     """
     started = time.monotonic()
-    scenes = {"image": scenes} if isinstance(scenes, Scene) else dict(scenes)
-    check_grids(scenes)
-    scene = next(iter(scenes.values()))
-    out, shares = _outputs(out, scenes)
+    tiled = TiledScene.over(scenes, tile_size, overlap, batch_size)
+    scene = tiled.scene
+    out, shares = _outputs(out, tiled.scenes)
     polygons = None if polygons is None else Path(polygons)
     if polygons is not None:
         if kind != "classes":
             raise ConfigError(f"{polygons}: values have no polygons: leave them away")
         check_polygons(polygons, scene)
-    meaning = Meaning(
-        kind=kind,
-        classes=tuple(classes),
-        colours=_distinct(len(classes)) if colours is None else tuple(colours),
-        nodata=_usual_nodata(kind, len(classes)) if nodata is None else nodata,
+    meaning = Meaning.of(
+        kind,
+        classes,
+        colours,
+        nodata,
         probabilities=probability_type if probabilities else None,
         name=name,
         unit=unit,
         tags=tags or {},
     )
-    overlap = tile_size // 4 if overlap is None else overlap
-    rows, columns = (lay_tiles(n, tile_size, overlap) for n in (scene.height, scene.width))
-    mark = digest(
-        format=_FORMAT,
-        model=fingerprint,
-        scenes={key: fingerprint_scene(value) for key, value in scenes.items()},
-        map=[kind, meaning.classes, str(meaning.nodata), meaning.probabilities],
-        tiles=[tile_size, overlap],
-    )
+    about = [kind, meaning.classes, str(meaning.nodata), meaning.probabilities]
+    mark = tiled.mark(fingerprint, format=_FORMAT, map=about)
     journal = Journal(out, mark, resume=resume and bool(fingerprint))
     resumed = journal.progress.rows
     with kept_if_useful(journal), MapProgress(resumed, scene.height, shown=progress) as bar:
-        first_row = _first_row(rows, columns, resumed, batch_size)
+        first_row = _first_row(tiled, resumed)
         writer = RowWriter(
-            meaning, rows, columns, journal, where=str(scene.path), first_row=first_row
+            meaning,
+            tiled.rows,
+            tiled.columns,
+            journal,
+            where=str(scene.path),
+            first_row=first_row,
         )
         with closing(writer):
             if resumed < scene.height:
                 model = _Forward(predictor, torch.device(device), meaning.channels, tile_size)
-                pinned = model.device.type == "cuda"
-                batches = read_batches(
-                    scenes, rows, columns, batch_size, first_row=first_row, pinned=pinned
-                )
-                _map_tiles(batches, model, writer, bar)
+                _map_tiles(tiled.batches(model.device, first_row), model, writer, bar)
             tile_seconds = time.monotonic() - started
             if not writer.progress.pixels:
                 journal.remove()
@@ -268,16 +260,15 @@ class _Forward:
         return _Scored(batch, found, arrived)
 
 
-def _first_row(rows: Axis, columns: Axis, finished: int, batch_size: int) -> int:
+def _first_row(tiled: TiledScene, finished: int) -> int:
     """The row of tiles to begin with: the first that reaches a row that is not finished.
 
     Or one above, so that batches hold the same tiles as in a run that was not interrupted.
     """
-    if batch_size < 1:
-        raise ConfigError(f"batch_size must be 1 or more, got {batch_size}")
+    rows = tiled.rows
     reaching = [i for i, start in enumerate(rows.starts) if start + rows.tile_size > finished]
     first = reaching[0] if reaching else len(rows.starts) - 1
-    return first - first % rows_together(columns, batch_size)
+    return first - first % rows_together(tiled.columns, tiled.batch_size)
 
 
 def _outputs(out: str | Path, scenes: Mapping[str, Scene]) -> tuple[Path, Path]:
@@ -289,19 +280,3 @@ def _outputs(out: str | Path, scenes: Mapping[str, Scene]) -> tuple[Path, Path]:
         if out.resolve() == scene.path.resolve():
             raise ConfigError(f"{out}: is the scene itself: choose another name for the map")
     return out, out.with_name(f"{out.stem}-probabilities.tif")
-
-
-def _usual_nodata(kind: str, classes: int) -> float:
-    if kind == "values":
-        return float("nan")
-    return 255 if classes <= 255 else 65535
-
-
-def _distinct(count: int) -> tuple[Colour, ...]:
-    """Colours that differ: hues a golden section apart, in turn lighter and darker."""
-    colours = []
-    for i in range(count):
-        hue, value = (0.6 + i * 0.618034) % 1, (0.95, 0.75, 0.55)[i % 3]
-        red, green, blue = colorsys.hsv_to_rgb(hue, 0.65, value)
-        colours.append((round(255 * red), round(255 * green), round(255 * blue)))
-    return tuple(colours)

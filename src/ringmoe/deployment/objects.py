@@ -15,14 +15,14 @@ import torch
 
 from ringmoe import boxes
 from ringmoe.boxes import Objects
-from ringmoe.deployment.journal import Journal, Progress, digest, fingerprint_scene, kept_if_useful
+from ringmoe.deployment.journal import Journal, Progress, kept_if_useful
 from ringmoe.deployment.object_journal import RowFile, TileRow, together
 from ringmoe.deployment.object_merging import merge
 from ringmoe.deployment.object_writing import check_objects, write_objects
 from ringmoe.deployment.pipeline import ahead
 from ringmoe.deployment.progress import MapProgress
-from ringmoe.deployment.strips import Batch, check_grids, read_batches
-from ringmoe.deployment.windows import Axis, lay_tiles
+from ringmoe.deployment.strips import Batch
+from ringmoe.deployment.tiling import TiledScene
 from ringmoe.errors import ConfigError, ShapeError, ValueRangeError
 from ringmoe.observation import Observation
 from ringmoe.scenes import Scene
@@ -122,14 +122,10 @@ def predict_objects(
         WriteError: Disk full, no permission and the like; an old file stands untouched.
     """
     started, out = time.monotonic(), Path(out)
-    search = _Search.over(scenes, tile_size, overlap, batch_size, score_threshold, nms_threshold)
-    check_objects(out, search.scene)
-    mark = digest(
-        format=_FORMAT,
-        model=fingerprint,
-        scenes={key: fingerprint_scene(value) for key, value in search.scenes.items()},
-        tiles=[tile_size, search.overlap, score_threshold],
-    )
+    tiled = TiledScene.over(scenes, tile_size, overlap, batch_size)
+    scene, search = tiled.scene, _Search(tiled, score_threshold, nms_threshold)
+    check_objects(out, scene)
+    mark = tiled.mark(fingerprint, format=_FORMAT, score_threshold=score_threshold)
     model = _Detector(predictor, torch.device(device), len(classes), score_threshold)
     journal = Journal(out, mark, resume=resume and bool(fingerprint))
     finished = search.rows_within(journal.progress.rows)
@@ -137,7 +133,7 @@ def predict_objects(
         kept_if_useful(journal),
         closing(RowFile(journal.folder, finished)) as file,
         closing(search.run(model, first_row=len(file.rows))) as rows,
-        MapProgress(search.final(len(file.rows)), search.scene.height, shown=progress) as bar,
+        MapProgress(search.final(len(file.rows)), scene.height, shown=progress) as bar,
     ):
         resumed = search.final(len(file.rows))
         for row in rows:
@@ -145,21 +141,21 @@ def predict_objects(
             done = Progress(search.final(len(file.rows)))
             journal.note(done, file)
             bar.mapped(done.rows, model.tiles)
-        journal.note(Progress(search.scene.height), file, now=True)
+        journal.note(Progress(scene.height), file, now=True)
         bar.stage("files")
         found = together(file.rows)
         if found is None:
             journal.remove()
         objects = search.merged(found)
-        write_objects(out, objects, search.scene, classes)
+        write_objects(out, objects, scene, classes)
     journal.remove()
     counts = np.bincount(objects.classes, minlength=len(classes))
     return ObjectsResult(
         path=out,
         objects=objects,
         counts=dict(zip(classes, counts.tolist(), strict=True)),
-        height=search.scene.height,
-        width=search.scene.width,
+        height=scene.height,
+        width=scene.width,
         tiles=model.tiles,
         resumed_rows=resumed,
         seconds=time.monotonic() - started,
@@ -181,62 +177,30 @@ def detect(
 
     As `predict_objects`, without a file; arguments and errors are the same.
     """
-    search = _Search.over(scenes, tile_size, overlap, batch_size, score_threshold, nms_threshold)
+    tiled = TiledScene.over(scenes, tile_size, overlap, batch_size)
+    search = _Search(tiled, score_threshold, nms_threshold)
     model = _Detector(predictor, torch.device(device), None, score_threshold)
     return search.merged(together(list(search.run(model))))
 
 
-@dataclass(frozen=True, eq=False)
 class _Search:
     """Where to look, and how to put together what is found."""
 
-    scenes: dict[str, Scene]
-    rows: Axis
-    columns: Axis
-    overlap: int
-    batch_size: int
-    nms_threshold: float | None
-
-    @classmethod
-    def over(
-        cls,
-        scenes: Scene | Mapping[str, Scene],
-        tile_size: int,
-        overlap: int | None,
-        batch_size: int,
-        score_threshold: float,
-        nms_threshold: float | None,
-    ) -> _Search:
-        if batch_size < 1:
-            raise ConfigError(f"batch_size must be 1 or more, got {batch_size}")
+    def __init__(
+        self, tiled: TiledScene, score_threshold: float, nms_threshold: float | None
+    ) -> None:
         thresholds = {"score_threshold": score_threshold, "nms_threshold": nms_threshold}
         for name, value in thresholds.items():
             if value is not None and not 0 <= value <= 1:
                 raise ConfigError(f"{name} must be from 0 to 1, got {value}")
-        scenes = {"image": scenes} if isinstance(scenes, Scene) else dict(scenes)
-        check_grids(scenes)
-        scene = next(iter(scenes.values()))
-        overlap = tile_size // 4 if overlap is None else overlap
-        rows, columns = (lay_tiles(n, tile_size, overlap) for n in (scene.height, scene.width))
-        return cls(scenes, rows, columns, overlap, batch_size, nms_threshold)
-
-    @property
-    def scene(self) -> Scene:
-        return next(iter(self.scenes.values()))
+        self.tiled, self.rows, self.columns = tiled, tiled.rows, tiled.columns
+        self.nms_threshold = nms_threshold
 
     def run(self, model: _Detector, first_row: int = 0) -> Generator[TileRow, None, None]:
         """Row of tiles by row of tiles, read ahead of the model in another thread."""
         if first_row == len(self.rows.starts):
             return
-        batches = read_batches(
-            self.scenes,
-            self.rows,
-            self.columns,
-            self.batch_size,
-            first_row=first_row,
-            pinned=model.device.type == "cuda",
-        )
-        with ahead(batches, _DEPTH) as coming:
+        with ahead(self.tiled.batches(model.device, first_row), _DEPTH) as coming:
             yield from self._rows(coming, model)
 
     def _rows(self, batches: Iterable[Batch], model: _Detector) -> Iterator[TileRow]:
@@ -272,7 +236,7 @@ class _Search:
         """Each object once, of those of all tiles."""
         if found is None:
             raise ValueRangeError(
-                f"{self.scene.path}: no pixel holds data: check the nodata value and the mask"
+                f"{self.tiled.scene.path}: no pixel holds data: check the nodata value and the mask"
             )
         threshold = self.nms_threshold
         if threshold is None:  # turned to their object, rotated boxes hardly overlap one another

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from ringmoe.deployment.blending import RowBlender, highest, softmax
-from ringmoe.deployment.cog import Colour, Legend
+from ringmoe.deployment.cog import Colour, Legend, distinct_colours
 from ringmoe.deployment.journal import Journal, Planes, Progress
 from ringmoe.deployment.strips import Batch
 from ringmoe.deployment.windows import Axis
@@ -72,6 +72,25 @@ class Meaning:
                 f"nodata={self.nodata:g} must be a whole number from {len(self.classes)} (the "
                 "first that is no class) to 65535"
             )
+
+    @classmethod
+    def of(
+        cls,
+        kind: Literal["classes", "values"],
+        classes: Sequence[str] = (),
+        colours: Sequence[Colour] | None = None,
+        nodata: float | None = None,
+        **more: Any,
+    ) -> Meaning:
+        """The usual colours and "no data" where none are given; `more` are other attributes.
+
+        "No data" is 255, or 65535 if there are more classes, and NaN for values.
+        """
+        if colours is None:
+            colours = distinct_colours(len(classes))
+        if nodata is None:
+            nodata = float("nan") if kind == "values" else 255 if len(classes) <= 255 else 65535
+        return cls(kind, tuple(classes), tuple(colours), nodata, **more)
 
     @property
     def channels(self) -> int:
