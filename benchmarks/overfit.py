@@ -1,0 +1,115 @@
+"""Whether detectors can learn by heart: trained and scored on the same few real images.
+
+    python -m benchmarks.overfit [--sets dota ssdd hrsid] [--tasks ...] [--threads 2]
+    python -m benchmarks.overfit --table
+
+A check of the pipeline, not of what a model is worth: labels, cutting, losses, decoding and metrics
+must agree for mAP50 to come near 1 on tiles that were trained on. Each figure is a cell, one JSON
+file: images x task, from random weights. What is there is not measured again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.cells import fill_cell
+from ringmoe.datasets import DataConfig, open_data
+from ringmoe.tasks import TASKS, FinetuneConfig, finetune
+from ringmoe.tasks.validation import FILE, best_of
+from ringmoe.training import read_metrics
+
+HERE = Path(__file__).parent
+SAR = {"sensor": "sar-amplitude-dn8", "bands": ["unknown", "-", "-"]}
+SETS: dict[str, dict[str, Any]] = {
+    "dota": {"path": "dota", "sensor": "rgb-dn8"},  # P0706: 531 ships, 5 harbours
+    "ssdd": {"path": "ssdd/coco", **SAR},
+    "hrsid": {"path": "hrsid", **SAR},
+}
+RUNS = ("detection", "oriented-detection")
+TILE = 256
+SETTINGS: dict[str, Any] = {
+    "steps": 400,
+    "batch_size": 4,
+    "learning_rate": 0.064,  # for 256 images: the peak is 1.0e-3
+    "head_rate": 2.0,
+    "warmup_steps": 40,
+    "crop_size": TILE,
+    "augment": False,
+    "evaluate_every": 100,
+    "checkpoint_every": 1000,
+    "tensorboard": False,
+}
+
+
+def measure(
+    name: str, task: str, settings: dict[str, Any], data: Path, runs: Path
+) -> dict[str, Any]:
+    """The best figures of one run on its own training tiles."""
+    given = SETS[name] | {"path": data / SETS[name]["path"], "tile_size": TILE}
+    examples = open_data(DataConfig(**given), TASKS[task].label_kind)
+    everything = np.arange(len(examples))
+    config = FinetuneConfig(
+        checkpoint="nano",
+        out=runs / f"{name}-{task}",
+        options={"channels": 64, "score_threshold": 0.01},
+        **settings,
+    )
+    split = {"train": everything, "validation": everything}
+    resume = (config.out / "config.yaml").exists()
+    run = finetune(task, config, examples, split=split, resume=resume, progress=False)
+    lines = read_metrics(run.run_dir / FILE)
+    return {"tiles": len(examples), "train": best_of(lines, TASKS[task])}
+
+
+def table(results: Path) -> str:
+    """mAP50 in per cent by images and task."""
+    lines = ["| images | tiles | task | mAP50 | at step |", "| --- | --- | --- | --- | --- |"]
+    for path in sorted(results.glob("*.json")):
+        cell = json.loads(path.read_text())
+        found, best = cell["result"], cell["result"]["train"]
+        row = [cell["images"], found["tiles"], cell["task"], f"{100 * best['map50']:.1f}"]
+        lines.append("| " + " | ".join(map(str, [*row, best["step"]])) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Parse the command line and do what it says."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--sets", nargs="+", choices=SETS, default=list(SETS))
+    add("--tasks", nargs="+", choices=RUNS, default=list(RUNS))
+    add("--steps", type=int, default=SETTINGS["steps"])
+    add("--data", type=Path, default=Path(os.environ.get("RINGMOE_DATA", "../shared/data")))
+    add("--runs", type=Path, default=Path("runs/overfit"), help="folder of run folders")
+    add("--results", type=Path, default=HERE / "results" / "overfit", help="folder of cells")
+    add("--threads", type=int, default=None, help="of torch")
+    add("--table", action="store_true", help="print the cells as markdown")
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    if args.table:
+        print(table(args.results))
+        return
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    settings = SETTINGS | {"steps": args.steps}
+    for name in args.sets:
+        for task in args.tasks:
+            fill_cell(
+                args.results / f"{name}-{task}.json",
+                {"images": name, "task": task},
+                settings,
+                partial(measure, name, task, settings, args.data, args.runs),
+            )
+
+
+if __name__ == "__main__":
+    main()
