@@ -85,6 +85,8 @@ def run_cells(args: argparse.Namespace, plan: dict[str, Any]) -> None:
                 path = args.results / task / f"{start}-seed{seed}.json"
                 if start == A_CONVNET and not own:
                     continue
+                if seed not in plan["tasks"][task].get("seeds", args.seeds):
+                    continue  # a sanity check
                 fill_cell(
                     path,
                     {"task": task, "start": start, "seed": seed},

@@ -64,7 +64,7 @@ class Held:
 
 
 def real_data(name: str, root: Path) -> tuple[LabelledData, Split]:
-    """Examples and split of "aid", "mstar", "polsf" or "floods-SENSORS".
+    """Examples and split of "aid", "mstar", "polsf", "floods-SENSORS", "loveda", "levir" or "neon".
 
     Args:
         name: SENSORS is "1", "2" or "1-2", of Sentinel.
@@ -72,6 +72,9 @@ def real_data(name: str, root: Path) -> tuple[LabelledData, Split]:
     """
     if name.startswith("floods"):
         return floods(root / "sen1floods11", name.removeprefix("floods-").split("-"))
+    samples = {"loveda": loveda, "levir": levir, "neon": neon}
+    if name in samples:
+        return samples[name](root)
     found: Benchmark[Any] = benchmark(name, root)
     join = _tiles if isinstance(found.train, LabelledTiles) else _images
     count = len(found.train)
@@ -123,7 +126,7 @@ def floods(root: Path, sentinels: Sequence[str]) -> tuple[LabelledData, Split]:
     chosen = [known[number] for number in sentinels]
     files = {modality: next(root.rglob(f"*{ending}.tif")) for modality, _, ending in chosen}
     label = next(root.rglob("*LabelHand.tif"))
-    table = _write_table(files, label)
+    table = _write_table([*files, "label"], [[*files.values(), label]])
     config = DataConfig(
         path=table,
         sensors={modality: sensor for modality, sensor, _ in chosen},
@@ -134,15 +137,68 @@ def floods(root: Path, sentinels: Sequence[str]) -> tuple[LabelledData, Split]:
         validation=0.15,
         test=0.35,
     )
-    data = open_data(config, "mask")
+    return _opened(config, "mask")
+
+
+def loveda(root: Path) -> tuple[LabelledData, Split]:
+    """Land cover in three LoveDA images, none with barren ground; tiles in spatial blocks."""
+    classes = {"background": 1, "building": 2, "road": 3, "water": 4, "forest": 6, "farmland": 7}
+    config = DataConfig(
+        path=root / "loveda",
+        sensor="rgb-dn8",
+        classes=classes,
+        ignore=[0, 5],
+        tile_size=128,
+        validation=0.15,
+        test=0.25,
+    )
+    return _opened(config, "mask")
+
+
+def levir(root: Path) -> tuple[LabelledData, Split]:
+    """Buildings that changed in eleven pairs of LEVIR-CD; its own split, by the names of files."""
+    folder = root / "levir_cd"
+    names = sorted(path.name for path in (folder / "label").glob("*.png"))
+    rows = [
+        [folder / "A" / name, folder / "B" / name, folder / "label" / name, name.split("_")[0]]
+        for name in names
+    ]
+    config = DataConfig(
+        path=_write_table(["before", "after", "label", "split"], rows),
+        sensor="rgb-dn8",
+        classes={"unchanged": 0, "changed": 255},
+        tile_size=128,
+    )
+    return _opened(config, "mask")
+
+
+def neon(root: Path) -> tuple[LabelledData, Split]:
+    """Canopy height in one camera mosaic of a forest, tiles of 128 px in spatial blocks."""
+    (image,) = (root / "neon_height").glob("*_image_crop.tif")
+    (height,) = (root / "neon_height").glob("*_CHM_crop.tif")
+    config = DataConfig(
+        path=_write_table(["image", "label"], [[image, height]]),
+        sensor="rgb-dn8",
+        tile_size=128,
+        validation=0.15,
+        test=0.25,
+    )
+    return _opened(config, "height")
+
+
+def _opened(config: DataConfig, kind: LabelKind) -> tuple[LabelledData, Split]:
+    data = open_data(config, kind)
     return data, split_data(data, config)
 
 
-def _write_table(files: Mapping[str, Path], label: Path) -> Path:
-    table = Path(tempfile.mkdtemp()) / "floods.csv"
-    columns = {**files, "label": label}
-    rows = [",".join(columns), ",".join(str(path.resolve()) for path in columns.values())]
-    table.write_text("\n".join(rows) + "\n")
+def _write_table(columns: Sequence[str], rows: Sequence[Sequence[Path | str]]) -> Path:
+    """A CSV of files, which may lie anywhere."""
+    table = Path(tempfile.mkdtemp()) / "data.csv"
+    lines = [
+        ",".join(str(cell.resolve()) if isinstance(cell, Path) else cell for cell in row)
+        for row in rows
+    ]
+    table.write_text("\n".join([",".join(columns), *lines]) + "\n")
     return table
 
 
