@@ -147,6 +147,7 @@ def curves(panels: Mapping[str, Mapping[str, Curve]]) -> str:
                     axis.plot(steps, values, "o-", color=colour, linewidth=2, ms=4, label=name)
             axis.set_title(title, loc="left")
             axis.set_xlabel("step")
+            axis.xaxis.get_major_locator().set_params(integer=True)
             axis.set_ylim(bottom=0)
             if len(lines) > 1:
                 axis.legend(frameon=False, loc="best")
