@@ -19,8 +19,9 @@ from ringmoe.datasets.labelled import (
 )
 from ringmoe.datasets.labelled_files import LabelledFiles, open_data
 from ringmoe.datasets.objects import Problem
+from ringmoe.datasets.objects.benchmarks import BENCHMARKS, ObjectBenchmark, Part
 from ringmoe.datasets.published import Benchmark, aid, land_use, mstar, polsf
-from ringmoe.datasets.published_objects import BENCHMARKS, ObjectBenchmark, Part, published
+from ringmoe.datasets.published_objects import published
 from ringmoe.datasets.split_file import read_split, write_split
 from ringmoe.datasets.splits import check_training, classes_of, label_of, split_data
 from ringmoe.datasets.tiles import IGNORED, LabelledTiles, cut_blocks
