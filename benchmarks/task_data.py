@@ -142,11 +142,11 @@ def floods(root: Path, sentinels: Sequence[str]) -> tuple[LabelledData, Split]:
 
 def loveda(root: Path) -> tuple[LabelledData, Split]:
     """Land cover in three LoveDA images, none with barren ground; tiles in spatial blocks."""
-    classes = {"background": 1, "building": 2, "road": 3, "water": 4, "forest": 6, "farmland": 7}
+    codes = {"background": 1, "building": 2, "road": 3, "water": 4, "forest": 6, "farmland": 7}
     config = DataConfig(
         path=root / "loveda",
         sensor="rgb-dn8",
-        classes=classes,
+        classes={**codes},
         ignore=[0, 5],
         tile_size=128,
         validation=0.15,
@@ -159,7 +159,7 @@ def levir(root: Path) -> tuple[LabelledData, Split]:
     """Buildings that changed in eleven pairs of LEVIR-CD; its own split, by the names of files."""
     folder = root / "levir_cd"
     names = sorted(path.name for path in (folder / "label").glob("*.png"))
-    rows = [
+    rows: list[list[Path | str]] = [
         [folder / "A" / name, folder / "B" / name, folder / "label" / name, name.split("_")[0]]
         for name in names
     ]
