@@ -6,8 +6,9 @@ before it is used. `docs/tracking.md` says what follows what, and how well.
 
 from ringmoe.tasks.tracking.lines import Track, tracks_of
 from ringmoe.tasks.tracking.motion import CameraMotion
+from ringmoe.tasks.tracking.options import Similarity, TrackerOptions
 from ringmoe.tasks.tracking.task import OrientedTracking, Tracking
-from ringmoe.tasks.tracking.tracker import Similarity, TrackerOptions, stabilised, track
+from ringmoe.tasks.tracking.tracker import stabilised, track
 
 __all__ = [
     "CameraMotion",

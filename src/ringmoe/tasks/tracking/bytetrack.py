@@ -15,7 +15,7 @@ from trackers import BaseIoU, BIoU, ByteTrackTracker, IoU
 from trackers.utils.state_representations import XYXYStateEstimator
 
 if TYPE_CHECKING:
-    from ringmoe.tasks.tracking.tracker import TrackerOptions
+    from ringmoe.tasks.tracking.options import TrackerOptions
 
 _LIBRARY_RATE = 30.0  # frames a second, in which the library counts how long a track may be lost
 

@@ -12,7 +12,8 @@ from ringmoe.errors import DatasetError
 from ringmoe.tasks.heads.detections import Detections
 from ringmoe.tasks.metrics import DetectionMetrics, TrackingMetrics
 from ringmoe.tasks.object_metrics import OutputMetrics
-from ringmoe.tasks.tracking.tracker import TrackerOptions, the_tracker, track
+from ringmoe.tasks.tracking.options import TrackerOptions
+from ringmoe.tasks.tracking.tracker import the_tracker, track
 
 
 class SequenceMetrics(OutputMetrics):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from ringmoe.tasks.detection import Detection
 from ringmoe.tasks.oriented_detection import OrientedDetection
 from ringmoe.tasks.task import register
-from ringmoe.tasks.tracking.tracker import TrackerOptions
+from ringmoe.tasks.tracking.options import TrackerOptions
 
 if TYPE_CHECKING:
     from ringmoe.tasks.tracking.metrics import SequenceMetrics
