@@ -10,6 +10,7 @@ from tests.datasets.small_files import rgb, save_png, save_tif, write_csv
 from ringmoe.boxes import cxcywhr_to_corners
 from ringmoe.datasets import DataConfig, fingerprint, open_data, split_data
 from ringmoe.datasets.objects.outlines import smallest_rectangle
+from ringmoe.errors import ConfigError
 
 # A box of 20 x 10 pixels around (30, 20), its long edge 30 degrees counter-clockwise from x.
 TILTED = [30, 20, 20, 10, math.pi / 6]
@@ -241,6 +242,24 @@ def test_tiles_have_the_objects_that_lie_in_them(tmp_path):
     ]
     assert data.label(1).ignored.tolist() == [True] and len(set(data.names)) == 4
     assert data[3].label.boxes.tolist() == data.label(3).boxes.tolist()
+
+
+@pytest.mark.parametrize("kind", ["boxes", "rotated-boxes"])
+def test_what_is_too_small_is_ignored(tmp_path, kind):
+    """The long edge counts: 4 x 8 stays, 5 x 5 does not."""
+    write_csv(
+        tmp_path / "objects.csv",
+        ("image", "class", "xmin", "ymin", "xmax", "ymax"),
+        ("a.tif", "ship", 10, 10, 14, 18),
+        ("a.tif", "ship", 30, 10, 35, 15),
+        ("a.tif", "ship", 30, 30, 36, 33),
+    )
+    save_tif(tmp_path / "a.tif", rgb(0, 48, 64))
+    data = opened(tmp_path / "objects.csv", kind, smallest=6)
+    assert data.label(0).ignored.tolist() == [False, True, False]
+    assert opened(tmp_path / "objects.csv", kind).label(0).ignored.tolist() == [False] * 3
+    with pytest.raises(ConfigError, match="smallest"):
+        opened(tmp_path / "objects.csv", kind, smallest=-1)
 
 
 def test_a_changed_box_is_another_data_set(tmp_path):

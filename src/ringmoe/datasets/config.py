@@ -59,6 +59,7 @@ class DataConfig:
             class folders or of a CSV's labels.
         ignore: Codes of a mask that are no class (colours "#rrggbb" too), numbers that mean "no
             height", or labels to leave out. Any other code is an error.
+        smallest: Objects whose long edge has fewer pixels are ignored, neither learnt nor scored.
         tile_size: Cut images into tiles of at most so many pixels a side; 0 takes them whole.
         split: A `split.csv` with the columns name and part. None: what the data say (a column
             `split`, or folders train, val, test), else drawn: at random, for each class apart; in
@@ -79,6 +80,7 @@ class DataConfig:
     image_encodings: dict[str, str] = field(default_factory=dict)
     classes: list[str] | dict[str, Codes] = field(default_factory=list)
     ignore: list[int | str] = field(default_factory=list)
+    smallest: float = 0.0
     tile_size: int = 0
     split: str | Path = ""
     validation: float = 0.2
@@ -113,6 +115,8 @@ class DataConfig:
                 f"validation, test: expected shares that leave some to train on, got "
                 f"{self.validation!r} and {self.test!r}"
             )
+        if self.smallest < 0:
+            raise ConfigError(f"smallest: expected 0 or more pixels, got {self.smallest!r}")
         if self.tile_size < 0:
             raise ConfigError(f"tile_size: expected 0 or more pixels, got {self.tile_size!r}")
         self.formats(self.sensors or ("image",))

@@ -33,7 +33,7 @@ class OrientedDetection(ObjectTask):
     rotated: ClassVar[bool] = True
 
     method: Literal["fcos", "rcnn"] = "fcos"
-    depth: int = 2
+    depth: int = 4
     cells: float = 6.0
     box_loss: BoxLoss = "probiou"
     anchor_sizes: tuple[float, ...] = (8.0, 16.0, 32.0, 64.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +65,7 @@ def number_objects(found: Found, config: DataConfig) -> OpenedObjects:
 
     Args:
         found: What the label files say.
-        config: `classes` and `ignore`.
+        config: `classes`, `ignore` and `smallest`.
 
     Raises:
         DatasetError: No image can be used, or no object is of a known class.
@@ -78,7 +78,8 @@ def number_objects(found: Found, config: DataConfig) -> OpenedObjects:
             continue
         opened.rows.append(row)
         opened.sizes.append(size)
-        opened.objects.append(_numbered(said, row, size, index_of, dropped, found))
+        objects = _numbered(said, row, size, index_of, dropped, found)
+        opened.objects.append(_ignoring_smaller(objects, config.smallest))
     log_problems(config.path, found.problems)
     if not opened.rows:
         first = f": {found.problems[0]}" if found.problems else ""
@@ -169,6 +170,15 @@ def _inside(objects: Objects, row: Row, size: tuple[int, int], where: str, found
                 f"{_text(objects.boxes[at])}, cut off at its edge",
             )
     return seen
+
+
+def _ignoring_smaller(objects: Objects, pixels: float) -> Objects:
+    """The same, of which those with a long edge of fewer pixels are ignored."""
+    if not pixels:
+        return objects
+    assert objects.ignored is not None
+    small = _edges(objects.boxes).max(axis=1, initial=0) < pixels
+    return replace(objects, ignored=objects.ignored | small)
 
 
 def _check_any_known(found: Found, opened: OpenedObjects, config: DataConfig) -> None:
