@@ -14,13 +14,13 @@ from typing import Any
 
 import torch
 
+from benchmarks.pruning_scale import BOUND
 from benchmarks.timing import Turns, finish, forward, make_parser, start
 from ringmoe.models import ModelConfig, RingMoE, describe, record_routing
 from ringmoe.models.config import preset
 
 DENSE = {"specialized_experts": 0, "collaborative_experts": 0}
 CHANNELS = ("red", "green", "blue")
-BOUND = 0.02 * 3**0.5  # of a uniform distribution of standard deviation 0.02
 
 
 def make(config: ModelConfig, device: torch.device, dtype: torch.dtype) -> RingMoE:
@@ -41,6 +41,7 @@ def measure(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = make(config, device, dtype)
     view = model.view("optical", CHANNELS)
+    parameters = describe(config)["parameters"]["total"]
     rows = []
     for batch in batches:
         x = torch.randn(batch, len(CHANNELS), config.image_size, config.image_size, dtype=dtype)
@@ -49,7 +50,7 @@ def measure(
         rows.append(
             {
                 "model": name,
-                "parameters": describe(config)["parameters"]["total"],
+                "parameters": parameters,
                 "size": config.image_size,
                 "batch": batch,
                 "dtype": str(dtype).removeprefix("torch."),

@@ -1,6 +1,8 @@
 """Published benchmarks of objects as data, from the archives of their authors.
 
-parts = published("DIOR-R", "DIOR")      # {"train": ..., "validation": ..., "test": ...}
+    parts = published("DIOR-R", "DIOR")      # {"train": ..., "validation": ..., "test": ...}
+
+What there is stands in `ringmoe.datasets.objects.benchmarks`.
 """
 
 from __future__ import annotations
