@@ -10,28 +10,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ringmoe.models import ModelConfig
 from ringmoe.pruning.layer import Experts, Layer
-from ringmoe.pruning.method import dense_config, register
-from ringmoe.pruning.statistics import LayerStatistics, Statistics
+from ringmoe.pruning.method import Integration, register
+from ringmoe.pruning.statistics import LayerStatistics
 from ringmoe.pruning.summation import weighted_sum
 
 
 @register
 @dataclass(frozen=True)
-class Averaging:
+class Averaging(Integration):
     """One FFN a block: the branches' averages, added."""
 
     name: ClassVar[str] = "ka"
     needs_statistics: ClassVar[bool] = False
-
-    def config(self, config: ModelConfig, statistics: Statistics | None = None) -> ModelConfig:
-        """The dense shape.
-
-        Raises:
-            ConfigError: There are several modalities.
-        """
-        return dense_config(config, self.name)
 
     def layer(self, layer: Layer, statistics: LayerStatistics | None = None) -> Layer:
         """The layer with the averaged expert."""

@@ -25,28 +25,19 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ringmoe.models import ModelConfig
 from ringmoe.pruning.layer import Experts, Layer
-from ringmoe.pruning.method import dense_config, register
-from ringmoe.pruning.statistics import LayerStatistics, Statistics
+from ringmoe.pruning.method import Integration, register
+from ringmoe.pruning.statistics import LayerStatistics
 from ringmoe.pruning.summation import weighted_sum
 
 
 @register
 @dataclass(frozen=True)
-class Decomposition:
+class Decomposition(Integration):
     """One FFN a block: the experts' largest singular components side by side."""
 
     name: ClassVar[str] = "kc"
     needs_statistics: ClassVar[bool] = False
-
-    def config(self, config: ModelConfig, statistics: Statistics | None = None) -> ModelConfig:
-        """The dense shape.
-
-        Raises:
-            ConfigError: There are several modalities.
-        """
-        return dense_config(config, self.name)
 
     def layer(self, layer: Layer, statistics: LayerStatistics | None = None) -> Layer:
         """The layer with the compressed expert."""

@@ -35,7 +35,7 @@ from ringmoe.models import ModelConfig
 from ringmoe.models.router import Branch
 from ringmoe.pruning.fitting import least_squares, merge, span
 from ringmoe.pruning.layer import Experts, Layer
-from ringmoe.pruning.method import dense_config, register
+from ringmoe.pruning.method import Integration, register
 from ringmoe.pruning.neurons import branches, take_units
 from ringmoe.pruning.statistics import LayerStatistics, Part, Statistics
 
@@ -49,7 +49,7 @@ _TOKENS_A_UNIT, _FEWEST_TOKENS = 2, 256
 
 @register
 @dataclass(frozen=True)
-class FunctionAware:
+class FunctionAware(Integration):
     """One FFN a block, fitted to the layer's inputs and outputs.
 
     Attributes:
@@ -60,13 +60,13 @@ class FunctionAware:
     needs_statistics: ClassVar[bool] = True
     hidden_ratio: float | None = None
 
-    def config(self, config: ModelConfig, statistics: Statistics | None) -> ModelConfig:
+    def config(self, config: ModelConfig, statistics: Statistics | None = None) -> ModelConfig:
         """The dense shape, of another `mlp_ratio` where a `hidden_ratio` is given.
 
         Raises:
             ConfigError: There are several modalities, or the ratio is not positive.
         """
-        dense = dense_config(config, self.name)
+        dense = super().config(config, statistics)
         return dense if self.hidden_ratio is None else dense.replace(mlp_ratio=self.hidden_ratio)
 
     def layer(self, layer: Layer, statistics: LayerStatistics | None) -> Layer:

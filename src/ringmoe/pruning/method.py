@@ -56,6 +56,27 @@ class Selection:
         return layer
 
 
+class Integration:
+    """Base of methods that leave one FFN a block, which serves one modality."""
+
+    name: ClassVar[str]
+
+    def config(self, config: ModelConfig, statistics: Statistics | None = None) -> ModelConfig:
+        """The dense shape.
+
+        Raises:
+            ConfigError: There are several modalities.
+        """
+        if len(config.modalities) > 1:
+            raise ConfigError(
+                f"method {self.name!r} makes a model of one modality: choose one of "
+                f"{', '.join(config.modalities)}"
+            )
+        return config.replace(
+            specialized_experts=0, collaborative_experts=0, shared_expert=True, kept_experts=None
+        )
+
+
 METHODS: dict[str, type[Method]] = {}  # filled as the methods' modules are imported
 
 M = TypeVar("M", bound=type)
@@ -88,23 +109,3 @@ def method_named(name: str, **options: Any) -> Method:
             takes = f"it takes {', '.join(known)}" if known else "it takes none"
             raise ConfigError(f"method {name!r} has no option {option!r}: {takes}")
     return METHODS[name](**given)
-
-
-def dense_config(config: ModelConfig, method: str) -> ModelConfig:
-    """The shape with one FFN a block, which serves one modality.
-
-    Args:
-        config: The shape to start from.
-        method: Who asks, for the message.
-
-    Raises:
-        ConfigError: It has several modalities.
-    """
-    if len(config.modalities) > 1:
-        raise ConfigError(
-            f"method {method!r} makes a model of one modality: choose one of "
-            f"{', '.join(config.modalities)}"
-        )
-    return config.replace(
-        specialized_experts=0, collaborative_experts=0, shared_expert=True, kept_experts=None
-    )

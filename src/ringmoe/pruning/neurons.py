@@ -19,27 +19,18 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ringmoe.models import ModelConfig
 from ringmoe.pruning.layer import Experts, Layer
-from ringmoe.pruning.method import dense_config, register
-from ringmoe.pruning.statistics import PARTS, LayerStatistics, Part, Statistics
+from ringmoe.pruning.method import Integration, register
+from ringmoe.pruning.statistics import PARTS, LayerStatistics, Part
 
 
 @register
 @dataclass(frozen=True)
-class NeuronSelection:
+class NeuronSelection(Integration):
     """One FFN a block, of the hidden units with the most energy."""
 
     name: ClassVar[str] = "neurons"
     needs_statistics: ClassVar[bool] = True
-
-    def config(self, config: ModelConfig, statistics: Statistics | None) -> ModelConfig:
-        """The dense shape.
-
-        Raises:
-            ConfigError: There are several modalities.
-        """
-        return dense_config(config, self.name)
 
     def layer(self, layer: Layer, statistics: LayerStatistics | None) -> Layer:
         """The layer with the selected units."""

@@ -14,27 +14,18 @@ from typing import ClassVar
 
 import torch
 
-from ringmoe.models import ModelConfig
 from ringmoe.pruning.layer import Experts, Layer
-from ringmoe.pruning.method import dense_config, register
-from ringmoe.pruning.statistics import LayerStatistics, Statistics
+from ringmoe.pruning.method import Integration, register
+from ringmoe.pruning.statistics import LayerStatistics
 
 
 @register
 @dataclass(frozen=True)
-class Summation:
+class Summation(Integration):
     """One FFN a block: the sum of all experts."""
 
     name: ClassVar[str] = "ks"
     needs_statistics: ClassVar[bool] = False
-
-    def config(self, config: ModelConfig, statistics: Statistics | None = None) -> ModelConfig:
-        """The dense shape.
-
-        Raises:
-            ConfigError: There are several modalities.
-        """
-        return dense_config(config, self.name)
 
     def layer(self, layer: Layer, statistics: LayerStatistics | None = None) -> Layer:
         """The layer with the summed expert."""
