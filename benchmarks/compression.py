@@ -36,13 +36,12 @@ from ringmoe.pretraining import (
     pretrain,
 )
 from ringmoe.probing import linear_probe, nearest_neighbours
-from ringmoe.pruning import DistilConfig, calibrate, distil, method_named, prune
+from ringmoe.pruning import DistilConfig, calibrate, distil, method_named, prune, quantise
 from ringmoe.pruning.statistics import statistics_folder
 from ringmoe.training import RunFolder
 
 HERE = Path(__file__).parent
-SCRATCH = "from scratch"
-ALWAYS_EXACT = ("full", "sub-model")  # nothing to distil
+SCRATCH, INT8 = "from scratch", "int8"
 HELD_OUT_IMAGES = 256
 
 
@@ -82,12 +81,23 @@ class Case:
         if not options:
             return self.full / "model"
         out = self.folder(method) / "pruned"
-        if not out.exists():
+        if not out.exists() and INT8 in options:
+            of = options[INT8]
+            quantise(self.distilled(of) if "after" in self.moments(of) else self.pruned(of), out)
+        elif not out.exists():
             chosen = method_named(options.pop("method"), **options)
             if chosen.needs_statistics and not statistics_folder(self.full / "model").exists():
                 calibrate(self.full / "model", self.archive, **self.plan["calibration"])
             prune(self.full / "model", out, chosen, modalities=[self.modality])
         return out
+
+    def moments(self, method: str) -> tuple[str, ...]:
+        """When a method is measured."""
+        if method == SCRATCH:
+            return ("after",)
+        options = self.plan["methods"][method]
+        exact = not options or options.get("method") == "submodel"
+        return ("before",) if exact or INT8 in options else ("before", "after")
 
     def distilled(self, method: str) -> Path:
         """The same after distillation."""
@@ -105,16 +115,12 @@ class Case:
         return distil(config, resume=(out / "config.yaml").exists()).model_dir
 
     def from_scratch(self) -> Path:
-        """The run of a dense model that is pre-trained for as many FLOPs as distillation takes.
-
-        A step of distillation is a forward pass of the teacher and three of the student's cost (a
-        backward pass is two forward ones); a step of pre-training is the latter alone.
-        """
+        """The run of a dense model that is pre-trained for as many FLOPs as distillation takes."""
         settings = self.plan["distillation"]
         shape = read_config(self.full / "model").replace(modalities=(self.modality,))
         flops = describe(shape)["flops_per_image"]
-        share = (flops["total"] + 3 * flops["dense"]) / (3 * flops["dense"])
-        images = settings["steps"] * settings["batch_size"] * share
+        distilled = settings["steps"] * settings["batch_size"]
+        images = distilled * work_of_distillation(flops["total"], flops["dense"])
         own = self.plan["scratch"]
         config = {
             **RunFolder(self.full).config(),
@@ -179,6 +185,19 @@ class Case:
         return found | {"test_images": len(test.y)}
 
 
+def work_of_distillation(teacher: float, student: float) -> float:
+    """What an image of distillation takes over one of pre-training the student.
+
+    Distillation is a forward pass of the teacher and three of the student's cost, a backward pass
+    being two forward ones; pre-training is the latter alone.
+
+    Args:
+        teacher: FLOPs of a forward pass.
+        student: The same.
+    """
+    return (teacher + 3 * student) / (3 * student)
+
+
 @lru_cache(maxsize=1)
 def _objective(run: Path) -> MaskedModelling:
     return load_objective(run)
@@ -202,8 +221,9 @@ def sizes(path: Path, modality: str) -> dict[str, Any]:
 def run_cells(case: Case, methods: list[str], results: Path) -> None:
     """Measure what is not there yet."""
     for method in methods:
-        exact = method in ALWAYS_EXACT
-        for moment in ("after",) if method == SCRATCH else ("before", "after")[: 2 - exact]:
+        settings = {key: case.plan[key] for key in ("calibration", "distillation", "scratch")}
+        settings["options"] = case.plan["methods"][method]
+        for moment in case.moments(method):
             names = {
                 "modality": case.modality,
                 "method": method,
@@ -213,7 +233,7 @@ def run_cells(case: Case, methods: list[str], results: Path) -> None:
             fill_cell(
                 results / case.modality / method / f"seed{case.seed}-{moment}.json",
                 names,
-                {key: case.plan[key] for key in ("calibration", "distillation", "scratch")},
+                settings,
                 partial(case.measure, method, moment),
             )
 

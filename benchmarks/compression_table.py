@@ -13,18 +13,22 @@ import numpy as np
 from benchmarks.bootstrap import Difference, paired_difference
 from benchmarks.real_table import spread
 
-Cells = dict[str, dict[tuple[str, str], dict[int, dict[str, Any]]]]
-"""Modality -> (method, moment) -> seed -> result."""
+Result = dict[str, Any]
+Key = tuple[str, str]
+"""Method, moment."""
+Methods = dict[Key, dict[int, Result]]
+"""By seed."""
 
 PROBES = {"linear": "linear probe", "knn": "k-NN"}
-HEADER = ["method", "M parameters", "MB", "GFLOPs", "masked loss"] + [
+FULL, SCRATCH = ("full", "before"), ("from scratch", "after")
+HEADER = ["method", "M parameters", "MB", "GFLOPs", "masked loss", "masked loss, less full"] + [
     f"{name}{what}" for name in PROBES.values() for what in ("", ", less full [95 %]")
 ]
 
 
-def read_cells(folder: Path) -> Cells:
-    """All cells under a folder."""
-    cells: Cells = defaultdict(lambda: defaultdict(dict))
+def read_cells(folder: Path) -> dict[str, Methods]:
+    """All cells under a folder, by modality."""
+    cells: dict[str, Methods] = defaultdict(lambda: defaultdict(dict))
     for path in sorted(folder.glob("*/*/*.json")):
         cell = json.loads(path.read_text())
         key = cell["method"], cell["moment"]
@@ -32,7 +36,7 @@ def read_cells(folder: Path) -> Cells:
     return cells
 
 
-def hits(results: list[dict[str, Any]], probe: str) -> np.ndarray:
+def hits(results: list[Result], probe: str) -> np.ndarray:
     """`(seeds, images)` of 0 and 1: which test images were told right."""
     rows = []
     for result in results:
@@ -41,16 +45,19 @@ def hits(results: list[dict[str, Any]], probe: str) -> np.ndarray:
     return np.stack(rows)
 
 
-def against_full(
-    cells: Cells, modality: str, key: tuple[str, str], probe: str
-) -> Difference | None:
-    """A method's accuracy less the full model's, on the seeds that both have."""
-    full, own = cells[modality].get(("full", "before"), {}), cells[modality][key]
-    seeds = sorted(set(full) & set(own))
-    if not seeds or key[0] == "full":
+def against(methods: Methods, key: Key, other: Key, probe: str) -> Difference | None:
+    """A method's accuracy less another's, on the seeds that both have."""
+    ours, others = paired(methods, key, other)
+    if not ours or key == other:
         return None
-    ours, others = (hits([results[seed] for seed in seeds], probe) for results in (own, full))
-    return paired_difference(ours, others)
+    return paired_difference(hits(ours, probe), hits(others, probe))
+
+
+def paired(methods: Methods, key: Key, other: Key) -> tuple[list[Result], list[Result]]:
+    """Results of two methods, of the seeds that both have."""
+    own, theirs = methods[key], methods.get(other, {})
+    seeds = sorted(set(own) & set(theirs))
+    return [own[seed] for seed in seeds], [theirs[seed] for seed in seeds]
 
 
 def words(difference: Difference | None) -> str:
@@ -64,38 +71,58 @@ def words(difference: Difference | None) -> str:
 
 
 def table(folder: Path) -> str:
-    """One table a modality."""
-    cells = read_cells(folder)
+    """Two tables a modality: all methods beside the full model, the dense ones beside scratch."""
     parts = []
-    for modality, methods in cells.items():
-        lines = [" | ".join(HEADER), " | ".join("---" for _ in HEADER)]
-        for key, by_seed in sorted(methods.items(), key=lambda item: _size(item[1])):
-            lines.append(" | ".join(_row(cells, modality, key, list(by_seed.values()))))
-        parts.append("\n".join([f"**{modality}**", "", *(f"| {line} |" for line in lines)]))
+    for modality, methods in read_cells(folder).items():
+        order = sorted(methods, key=lambda key: (_size(methods[key]), key[0].lower(), _name(key)))
+        rows = [_row(methods, key) for key in order]
+        parts += [f"**{modality}**", markdown(HEADER, rows)]
+        if SCRATCH in methods:
+            small = [key for key in order if _size(methods[key]) == _size(methods[SCRATCH])]
+            header = ["method"] + [f"{n}, less from scratch [95 %]" for n in PROBES.values()]
+            rows = [
+                [_name(key), *(words(against(methods, key, SCRATCH, p)) for p in PROBES)]
+                for key in small
+                if key != SCRATCH
+            ]
+            parts.append(markdown(header, rows))
     return "\n\n".join(parts)
 
 
-def _size(by_seed: dict[int, dict[str, Any]]) -> int:
+def markdown(header: list[str], rows: list[list[str]]) -> str:
+    """A table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _size(by_seed: dict[int, Result]) -> int:
     return -max(result["parameters"] for result in by_seed.values())
 
 
-def _row(
-    cells: Cells, modality: str, key: tuple[str, str], results: list[dict[str, Any]]
-) -> list[str]:
-    def column(pick: Callable[[dict[str, Any]], float], scale: float, digits: int) -> str:
+def _name(key: Key) -> str:
+    method, moment = key
+    return f"{method}, distilled" if moment == "after" and key != SCRATCH else method
+
+
+def _row(methods: Methods, key: Key) -> list[str]:
+    results = list(methods[key].values())
+
+    def column(pick: Callable[[Result], float], scale: float, digits: int) -> str:
         return spread([pick(result) for result in results], scale, digits)
 
-    method, moment = key
+    pairs = zip(*paired(methods, key, FULL), strict=True)
+    losses = [ours["masked_loss"] - full["masked_loss"] for ours, full in pairs]
     row = [
-        f"{method}, distilled" if moment == "after" and method != "from scratch" else method,
+        _name(key),
         f"{results[0]['parameters'] / 1e6:.2f}",
         f"{results[0]['bytes'] / 1e6:.1f}",
         f"{results[0]['flops'] / 1e9:.2f}",
         column(lambda r: r["masked_loss"], 1, 3),
+        spread(losses, 1, 3) if losses and key != FULL else "",
     ]
     for probe in PROBES:
         row.append(column(lambda r, p=probe: r[p]["accuracy"], 100, 1))  # type: ignore[misc]
-        row.append(words(against_full(cells, modality, key, probe)))
+        row.append(words(against(methods, key, FULL, probe)))
     return row
 
 
@@ -107,23 +134,25 @@ def draw(folder: Path, out: Path) -> None:
     import matplotlib.pyplot as plt
 
     cells = read_cells(folder)
-    figure, axes = plt.subplots(1, len(cells), figsize=(6 * len(cells), 4.2), squeeze=False)
-    for axis, (modality, methods) in zip(axes[0], cells.items(), strict=True):
+    shape = len(PROBES), len(cells)
+    figure, axes = plt.subplots(*shape, figsize=(6 * shape[1], 4 * shape[0]), squeeze=False)
+    for column, (modality, methods) in enumerate(cells.items()):
         names = list(dict.fromkeys(method for method, _ in methods))
-        for (method, moment), by_seed in methods.items():
-            values = [100 * r["linear"]["accuracy"] for r in by_seed.values()]
-            axis.errorbar(
-                _size(by_seed) / -1e6,
-                np.mean(values),
-                np.std(values, ddof=1) if len(values) > 1 else 0,
-                fmt="o",
-                color=f"C{names.index(method) % 10}",
-                markerfacecolor="white" if moment == "before" else None,
-                label=method if moment == "before" or (method, "before") not in methods else None,
-            )
-        axis.set(title=modality, xlabel="million parameters", xscale="log")
-        axis.set_ylabel("linear probe, %")
-        axis.legend(fontsize=8)
+        for row, (probe, name) in enumerate(PROBES.items()):
+            axis = axes[row][column]
+            for (method, moment), by_seed in methods.items():
+                values = [100 * result[probe]["accuracy"] for result in by_seed.values()]
+                axis.errorbar(
+                    _size(by_seed) / -1e6,
+                    np.mean(values),
+                    np.std(values, ddof=1) if len(values) > 1 else 0,
+                    fmt="o",
+                    color=f"C{names.index(method) % 10}",
+                    markerfacecolor="white" if moment == "before" else None,
+                    label="" if moment == "after" and (method, "before") in methods else method,
+                )
+            axis.set(title=modality, xlabel="million parameters", xscale="log", ylabel=f"{name}, %")
+    axes[0][-1].legend(fontsize=7, loc="lower right")
     figure.tight_layout()
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=120)

@@ -1,6 +1,7 @@
 """Statistics against sums taken token by token in NumPy, and samples that are uniform."""
 
 import dataclasses
+import weakref
 
 import numpy as np
 import pytest
@@ -181,6 +182,33 @@ def test_how_images_are_batched_does_not_matter(sizes):
             torch.testing.assert_close(table.sum(1), torch.ones(2).double(), rtol=1e-12, atol=0)
 
 
+def test_memory_does_not_grow_with_the_number_of_images():
+    """Batches come one by one, and none but the last is kept: of twelve no more than two are there
+    at once, that which is measured and that which comes. What is kept of all is as large as of one.
+    """
+    alive: weakref.WeakSet[Observation] = weakref.WeakSet()
+    most = 0
+
+    def stream(count):
+        nonlocal most
+        for seed in range(count):
+            batch = [images("optical", 4, seed)]
+            alive.add(batch[0])
+            most = max(most, len(alive))
+            yield batch
+
+    def size(found):
+        tables = [table for layer in found.layers for table in vars(layer).values()]
+        parts = [part for table in tables if isinstance(table, dict) for part in table.values()]
+        return sum(part.numel() for part in parts)
+
+    model = small_model()
+    one, twelve = (collect(model, stream(count), samples=50) for count in (1, 12))
+    assert 1 <= most <= 2
+    assert twelve.images == {"optical": 48}
+    assert size(one) == size(twelve)
+
+
 def test_samples_are_input_tokens_of_the_layer():
     """Fewer tokens than asked for: all of them, each once, in random order."""
     model = small_model()
@@ -326,3 +354,7 @@ def test_what_cannot_be_calibrated_is_said_before_the_pass(tmp_path, archive):
         calibrate(tmp_path / "model", archive, modalities=["sar_amplitude"])
     with pytest.raises(WriteError, match="holds more than statistics"):
         calibrate(tmp_path / "model", archive, out=tmp_path / "sar")
+    for wrong in ({"images": 0}, {"images": -5}, {"samples": 0}):
+        (name,) = wrong
+        with pytest.raises(ConfigError, match=f"{name} must be at least 1"):
+            calibrate(tmp_path / "model", archive, **wrong)

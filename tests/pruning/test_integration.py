@@ -272,6 +272,8 @@ def test_a_hidden_ratio_changes_the_shape():
     )
     with pytest.raises(ConfigError, match="mlp_ratio must be positive"):
         FunctionAware(hidden_ratio=-1).config(config, None)
+    with pytest.raises(ConfigError, match="no hidden unit: its 8 channels need at least"):
+        FunctionAware(hidden_ratio=0.12).config(config, None)
     with pytest.raises(ConfigError, match="makes a model of one modality"):
         FunctionAware().config(CONFIG, None)
 

@@ -12,9 +12,10 @@ from benchmarks.pruning_scale import write_random_checkpoint
 from huggingface_hub import load_torch_model
 from safetensors import safe_open
 from tests.conftest import ROOT
+from tests.models.samples import observe
 from tests.models.test_describe import parameters_by_hand
 from tests.processes import PEAK_KIB
-from tests.pruning.samples import CONFIG, make_model, with_frequencies
+from tests.pruning.samples import CONFIG, frequencies_of, make_model
 
 from ringmoe.errors import CheckpointError, ConfigError, StatisticsError, WriteError
 from ringmoe.models import PRESETS, RingMoE, load_model, plan_load, save_model
@@ -24,16 +25,20 @@ from ringmoe.pruning import (
     Averaging,
     Decomposition,
     ExpertPruning,
+    FunctionAware,
+    NeuronSelection,
+    Statistics,
     SubModel,
     Summation,
+    collect,
     prune,
     prune_model,
     quantise,
     statistics_folder,
 )
+from ringmoe.pruning.fingerprint import fingerprint
 
 LIMIT = 60_000  # bytes: the sub-models below have several times as many
-FREQUENCY = [[[0.1, 0.2, 0.3, 0.4]] * 3, [[0.7, 0.1, 0.1, 0.1]] * 3, [[0.2, 0.6, 0.0, 0.2]] * 3]
 METHODS = {
     "submodel": SubModel(),
     "ep": ExpertPruning(0.5),
@@ -41,6 +46,8 @@ METHODS = {
     "ks": Summation(),
     "ka": Averaging(),
     "kc": Decomposition(),
+    "neurons": NeuronSelection(),
+    "function-aware": FunctionAware(),
 }
 
 
@@ -53,8 +60,13 @@ def model() -> RingMoE:
 def saved(model, tmp_path_factory) -> Path:
     """In many shards, with statistics beside it."""
     folder = save_model(model, tmp_path_factory.mktemp("prune") / "model", max_shard_bytes=LIMIT)
-    with_frequencies(model, FREQUENCY).save(statistics_folder(folder))
+    measured(model).save(statistics_folder(folder))
     return folder
+
+
+def measured(model: RingMoE) -> Statistics:
+    """Measured on two images of each modality."""
+    return collect(model, [[observe(modality, 2, (32, 32)) for modality in CONFIG.modalities]])
 
 
 def equal(a: RingMoE, b: RingMoE) -> bool:
@@ -75,7 +87,7 @@ def test_the_weights_are_those_of_pruning_in_memory(model, saved, tmp_path, name
         progress=lambda *count: done.append(count),
         max_shard_bytes=LIMIT,
     )
-    due = prune_model(model, METHODS[name], ["sar_amplitude"], with_frequencies(model, FREQUENCY))
+    due = prune_model(model, METHODS[name], ["sar_amplitude"], measured(model))
     found = load_model(out)
     assert found.config == due.config
     assert equal(found, due)
@@ -86,8 +98,7 @@ def test_the_weights_are_those_of_pruning_in_memory(model, saved, tmp_path, name
 def test_several_modalities_in_another_order(model, saved, tmp_path):
     wanted = ["sar_amplitude", "optical"]
     out = prune(saved, tmp_path / "out", ExpertPruning(0.5), wanted)
-    statistics = with_frequencies(model, FREQUENCY)
-    assert equal(load_model(out), prune_model(model, ExpertPruning(0.5), wanted, statistics))
+    assert equal(load_model(out), prune_model(model, ExpertPruning(0.5), wanted, measured(model)))
 
 
 def test_the_files_are_as_hugging_face_reads_them(saved, tmp_path):
@@ -179,7 +190,7 @@ class TestRefusals:
 
     def test_statistics_of_another_checkpoint(self, model, saved, tmp_path):
         other = save_model(make_model(torch.float32, collaborative_experts=3), tmp_path / "model")
-        given = with_frequencies(model, FREQUENCY)
+        given = measured(model)
         words = "measured on other weights"
         for statistics in (given, statistics_folder(saved)):
             options = {"statistics": statistics}
@@ -231,20 +242,22 @@ print(json.dumps(1024 * ({PEAK_KIB} - resident)))
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory) -> Path:
-    """Base with half its modalities and half its experts, 0.9 GB of random bfloat16 weights."""
-    changes = {"specialized_experts": 2, "collaborative_experts": 2}
-    config = PRESETS["base"].replace(modalities=("sar_amplitude", "optical"), **changes)
-    return write_random_checkpoint(tmp_path_factory.mktemp("base") / "base", config)
+    """Base, 2.4 GB of random bfloat16 weights in shards, with how often its experts are chosen."""
+    folder = write_random_checkpoint(tmp_path_factory.mktemp("base") / "base", PRESETS["base"])
+    frequency = [[[0.4, 0.3, 0.2, 0.1]] * 4] * sum(PRESETS["base"].depths)
+    statistics = frequencies_of(PRESETS["base"], frequency, fingerprint(folder))
+    statistics.save(statistics_folder(folder))
+    return folder
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["submodel", "ka"])
+@pytest.mark.parametrize("name", ["submodel", "ep", "ka"])
 def test_memory_is_that_of_one_layer(base, saved, tmp_path, name):
-    """A fresh process's peak of resident memory, over what it had before, of 0.9 GB.
+    """A fresh process's peak of resident memory, over what it had before, of 1.1 GB that are read.
 
-    The widest layer of one modality has 5 experts of 8 C^2 + 5 C weights, C = 1024, 84 MB. The
-    sub-model needs a buffer of 16 MiB. The average needs the layer, its sum in float32 (33.6 MB)
-    and that in the checkpoint's order and type. 24 MB are for the allocator.
+    The widest layer of one modality has 9 experts of 8 C^2 + 5 C weights, C = 1024, 151 MB. What is
+    copied needs a buffer of 16 MiB. The average needs the layer, its sum in float32 (33.6 MB) and
+    that in the checkpoint's order and type. 24 MB are for the allocator.
     """
     out = tmp_path / "out"
     done = subprocess.run(
@@ -254,9 +267,9 @@ def test_memory_is_that_of_one_layer(base, saved, tmp_path, name):
         check=True,
     )
     expert = 8 * 1024**2 + 5 * 1024
-    layer = 5 * 2 * expert
-    due = {"submodel": 16 * 2**20, "ka": layer + 2 * 4 * expert}[name] + 24e6
-    assert json.loads(done.stdout) < due < plan_load(base).bytes / 4
-    experts, rows = {"submodel": (5, 4), "ka": (1, 0)}[name]
+    layer = 9 * 2 * expert
+    due = (layer + 2 * 4 * expert if name == "ka" else 16 * 2**20) + 24e6
+    assert json.loads(done.stdout) < due < plan_load(base, ["optical"]).bytes / 4
+    experts, rows = {"submodel": (9, 8), "ep": (6, 8), "ka": (1, 0)}[name]
     shape = (128, (2, 2, 18, 2), (4, 8, 16, 32))
     assert plan_load(out).parameters == parameters_by_hand(*shape, experts, rows, (3,))

@@ -65,10 +65,15 @@ def test_keeping_all_experts_changes_nothing(model):
         assert all(torch.equal(t, state[name]) for name, t in model.state_dict().items())
 
 
-def test_tokens_whose_expert_is_kept_get_the_same_output(model):
-    """Of each layer, on 50 tokens; the others get another, for most of them."""
+@pytest.mark.parametrize(
+    ("scope", "gate"), [("layer", "softmax"), ("global", "softmax"), ("layer", "unit")]
+)
+def test_tokens_whose_expert_is_kept_get_the_same_output(scope, gate):
+    """Of each layer, on 50 tokens; the others get another."""
+    model = make_model(gate=gate)
     statistics = with_frequencies(model, FREQUENCY)
-    pruned = prune_model(model, ExpertPruning(0.5), ["optical", "sar_complex"], statistics)
+    method = ExpertPruning(0.5, scope)
+    pruned = prune_model(model, method, ["optical", "sar_complex"], statistics)
     for block, (before, after) in enumerate(zip(model.blocks(), pruned.blocks(), strict=True)):
         width = before.norm1.weight.numel()
         x = torch.randn(50, width, generator=torch.Generator().manual_seed(block)).double()

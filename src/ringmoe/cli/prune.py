@@ -26,6 +26,7 @@ def prune(
     int8: bool = False,
     calibrate: Path | None = None,
     images: int = 512,
+    samples: int = 4096,
     statistics: Path | None = None,
     budget: str | None = None,
     latency: str | None = None,
@@ -59,6 +60,8 @@ def prune(
         int8: Write matrices in 8 bits, with scales in that type; also without a method.
         calibrate: Archive to measure the checkpoint on.
         images: Tiles of each modality to measure on.
+        samples: Input tokens of each layer and modality kept for function-aware, which wants
+            several times as many as an expert has hidden units.
         statistics: Folder of measurements, if not beside the checkpoint.
         budget: What the result may cost: 400MB (of weights on disk), 1.1B or 300M (parameters) or
             50ms (time for one image on this machine); chooses method, options and 8 bits.
@@ -96,7 +99,7 @@ def prune(
         raise ConfigError("modalities, dtype: --int8 alone keeps all; add --method submodel")
     with redirect_stdout(sys.stderr) if json else nullcontext():
         if calibrate is not None:
-            _measure(checkpoint, calibrate, images, modalities, statistics)
+            _measure(checkpoint, calibrate, images, samples, modalities, statistics)
     if wish is not None:
         with _bar("comparing") as progress:
             best = decide(
@@ -119,7 +122,12 @@ def prune(
 
 
 def _measure(
-    checkpoint: str, archive: Path, images: int, modalities: list[str] | None, out: Path | None
+    checkpoint: str,
+    archive: Path,
+    images: int,
+    samples: int,
+    modalities: list[str] | None,
+    out: Path | None,
 ) -> None:
     from ringmoe.pruning import calibrate, statistics_folder
     from ringmoe.reports.routing import write_routing_pictures
@@ -127,7 +135,13 @@ def _measure(
     folder = out or statistics_folder(checkpoint)
     with _bar("measuring") as progress:
         found = calibrate(
-            checkpoint, archive, images=images, modalities=modalities, out=out, progress=progress
+            checkpoint,
+            archive,
+            images=images,
+            samples=samples,
+            modalities=modalities,
+            out=out,
+            progress=progress,
         )
     seen = ", ".join(f"{count} {modality}" for modality, count in found.images.items())
     pictures = write_routing_pictures(found.shares(), folder)

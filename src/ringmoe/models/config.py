@@ -149,6 +149,11 @@ def _check(config: ModelConfig) -> None:
     for name in ("patch_size", "embed_dim", "window_size", "mlp_ratio"):
         if getattr(config, name) <= 0:
             raise ConfigError(f"{name} must be positive, got {getattr(config, name)}")
+    if not config.hidden(config.embed_dim):
+        raise ConfigError(
+            f"mlp_ratio {config.mlp_ratio} leaves an expert of the first stage no hidden unit: "
+            f"its {config.embed_dim} channels need at least {1 / config.embed_dim:.3g}"
+        )
     for width, heads in zip(config.widths, config.num_heads, strict=True):
         if heads <= 0 or width % heads:
             raise ConfigError(f"a stage of width {width} cannot be split into {heads} heads")

@@ -113,10 +113,13 @@ def calibrate(
 
     Raises:
         CheckpointError: It is no checkpoint.
-        ConfigError: The archive or the checkpoint lacks a modality that was asked for.
+        ConfigError: The archive or the checkpoint lacks a modality that was asked for, or
+            `images` or `samples` is not positive.
         StatisticsError: They have no modality in common, or what was measured is not finite.
         WriteError: The folder cannot be written, or holds something else.
     """
+    if images < 1:
+        raise ConfigError(f"images must be at least 1 of each modality, got {images}")
     folder = statistics_folder(checkpoint) if out is None else Path(out)
     refuse_to_overwrite(folder)
     archive = archive if isinstance(archive, Archive) else Archive.open(archive)
@@ -132,7 +135,7 @@ def calibrate(
         split=split,
         crop="centre",
     )
-    steps = max(1, -(-images * len(wanted) // batch_size))
+    steps = -(-images * len(wanted) // batch_size)
     found = collect(
         model,
         ([batch.observation for batch in data] for data in loader.iterate(0, steps)),
