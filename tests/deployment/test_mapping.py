@@ -256,6 +256,34 @@ def test_several_scenes_of_one_place(tmp_path):
     np.testing.assert_allclose(found[valid], (b - a)[0][valid], atol=1e-6)
 
 
+def test_one_of_several_scenes_may_be_enough(tmp_path):
+    """`any_data`: the map has none where neither has; the model is told which has."""
+
+    def rows(start):
+        def change(values):
+            values[:, start : start + 20] = 0
+            return values
+
+        return change
+
+    scenes = {
+        "optical": make_scene(tmp_path / "a.tif", 80, 90, seed=1, change=rows(10)),
+        "multispectral": make_scene(tmp_path / "b.tif", 80, 90, seed=2, change=rows(20)),
+    }
+
+    def those_with_data(observations):
+        masks = [o.valid for o in observations.values()]
+        shape = observations["optical"].images[:, :1].shape
+        return sum(torch.ones(shape) if mask is None else mask.float() for mask in masks)
+
+    options = {"kind": "values", "any_data": True, **TILES}
+    found = read(predict_scene(those_with_data, scenes, tmp_path / "m.tif", **options).path)[0]
+    expected = np.full((80, 90), 2.0)
+    expected[10:40] = 1
+    expected[20:30] = np.nan
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("size", "options"),
     [

@@ -34,6 +34,20 @@ def test_an_absent_modality_leaves_the_mean_over_the_others(fusion):
         assert_close(fused, expected)
 
 
+def test_images_of_a_batch_may_lack_different_modalities(fusion):
+    """Each gets what it gets by itself with the modalities it has; with all, if it has none."""
+    maps = given()
+    has = {"optical": [True, False], "sar_amplitude": [True, True], "multispectral": [False, True]}
+    fused = fusion(maps, {name: torch.tensor(there) for name, there in has.items()})
+    for number in range(2):
+        own = {n: [m[number : number + 1] for m in maps[n]] for n in maps if has[n][number]}
+        for level, alone in zip(fused, fusion(own), strict=True):
+            assert_close(level[number : number + 1], alone)
+    none = dict.fromkeys(MODALITIES, torch.zeros(2, dtype=torch.bool))
+    for level, all_ in zip(fusion(maps, none), fusion(maps), strict=True):
+        assert_close(level, all_)
+
+
 def test_a_projection_is_a_matrix_at_each_position(fusion):
     maps = given()["optical"]
     for fused, level, layer in zip(

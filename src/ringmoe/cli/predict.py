@@ -51,7 +51,8 @@ def predict(
     Args:
         checkpoint: A run of `ringmoe finetune`, or the model in it.
         scenes: The scene, a file that GDAL reads or a folder; before and after for change; one for
-            each modality, in the order of the model's, for one of several.
+            each modality, in the order of the model's, for one of several. Or by name, such as
+            sar_amplitude=FILE: then a model that was trained to go without one may be given fewer.
         out: The map, a `.tif`; of a detector the objects, a `.geojson` or `.parquet`.
         bands: What each band of the scene is, in file order; none: the file's own names, or the
             sensor's order. For one image.
@@ -122,6 +123,7 @@ def predict(
         name="height" if is_height else "class",
         probabilities=probabilities,
         polygons=polygons,
+        any_data=model.may_lack,
         **shared,
     )
     _tell(result)
@@ -144,13 +146,10 @@ def open_images(
     """The scenes by the names that the model knows them by, with its channels.
 
     Raises:
-        ConfigError: There are not as many as the model takes, or `bands` are given for several.
+        ConfigError: There are not those that the model takes, or `bands` are given for several.
     """
     names = list(model.sources)
-    if len(scenes) != len(names):
-        raise ConfigError(
-            f"expected {len(names)} scene(s), {', '.join(names)}, in this order; got {len(scenes)}"
-        )
+    paths = _by_name(scenes, model)
     unknown = [name for name in encodings if name not in names]
     if unknown or (bands and len(names) > 1):
         raise ConfigError(
@@ -165,8 +164,25 @@ def open_images(
             channels=model.sources[name].channels,
             encoding=encodings.get(name),
         )
-        for name, path in zip(names, scenes, strict=True)
+        for name, path in paths.items()
     }
+
+
+def _by_name(scenes: Sequence[str], model: TaskModel) -> dict[str, str]:
+    """Name to path, in the model's order, from paths in that order or all as NAME=PATH."""
+    names = list(model.sources)
+    parts = [scene.partition("=") for scene in scenes]
+    named = {name: path for name, equals, path in parts if equals and name in names}
+    if not named and len(scenes) == len(names):
+        return dict(zip(names, scenes, strict=True))
+    enough = bool(named) if model.may_lack else set(named) == set(names)
+    if len(named) == len(scenes) and enough:
+        return {name: named[name] for name in names if name in named}
+    few = "; it may do with fewer, by name: " if model.may_lack else "; or by name: "
+    raise ConfigError(
+        f"expected {len(names)} scene(s), {', '.join(names)}, in this order{few}"
+        f"{' '.join(f'{name}=FILE' for name in names)}; got {' '.join(scenes)}"
+    )
 
 
 def _one(encoding: str | None, model: TaskModel) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from ringmoe.datasets.tiles import IGNORED
 from ringmoe.errors import DatasetError
 from ringmoe.scenes import Scene, Window
 from ringmoe.scenes.gdal import open_gdal
+from ringmoe.scenes.georeference import Georeference
 from ringmoe.scenes.numpy_stack import open_numpy
 from ringmoe.scenes.source import Source, is_nodata
 
@@ -85,7 +87,7 @@ def read_heights(
     label = open_label(path)
     own = label.georeference
     if (label.height, label.width) == (scene.height, scene.width) and (
-        own.transform is None or scene.transform is None or _same_place(own.transform, scene)
+        own.transform is None or scene.transform is None or _same_place(own, scene)
     ):
         _check_crs(path, own.crs, scene)
         return _heights(path, label, window, unknown)
@@ -134,14 +136,17 @@ def check_same_grid(path: str, other: Source | Scene, scene: Scene) -> None:
         )
     place = other.source.georeference if isinstance(other, Scene) else other.georeference
     _check_crs(path, place.crs, scene)
-    if place.transform is None or scene.transform is None:
+    own = scene.source.georeference
+    if not place.is_placed or not own.is_placed or _same_place(place, scene):
         return
-    if not _same_place(place.transform, scene):
-        raise DatasetError(
-            f"{path}: lies elsewhere than {scene.path}, of as many pixels: upper left corner "
-            f"({place.transform.c:.6g}, {place.transform.f:.6g}), expected "
-            f"({scene.transform.c:.6g}, {scene.transform.f:.6g}); resample it to the image's grid"
-        )
+    where = [
+        f"({t.c:.6g}, {t.f:.6g})" if (t := p.transform) else f"{len(p.gcps)} ground control points"
+        for p in (place, own)
+    ]
+    raise DatasetError(
+        f"{path}: lies elsewhere than {scene.path}, of as many pixels: upper left corner "
+        f"{where[0]}, expected {where[1]}; resample it to the image's grid"
+    )
 
 
 def _check_crs(path: str, crs: CRS | None, scene: Scene) -> None:
@@ -152,15 +157,10 @@ def _check_crs(path: str, crs: CRS | None, scene: Scene) -> None:
         )
 
 
-def _same_place(transform: Affine, scene: Scene) -> bool:
-    """Whether two grids of one size agree within half a pixel at every corner."""
-    assert scene.transform is not None
-    back = ~scene.transform
-    corners = [(0, 0), (scene.width, 0), (0, scene.height), (scene.width, scene.height)]
-    return all(
-        np.allclose(_apply(back, *_apply(transform, *corner)), corner, rtol=0, atol=0.5)
-        for corner in corners
-    )
+def _same_place(place: Georeference, scene: Scene) -> bool:
+    """Whether a grid of as many pixels is the image's; a CRS that is not given is taken as its."""
+    own = scene.source.georeference
+    return replace(place, crs=own.crs).meets(own, scene.height, scene.width)
 
 
 def _apply(transform: Affine, x: float, y: float) -> tuple[float, float]:

@@ -80,6 +80,7 @@ def predict_scene(
     nodata: float | None = None,
     overlap: int | None = None,
     batch_size: int = 8,
+    any_data: bool = False,
     device: torch.device | str = "cpu",
     probabilities: bool = False,
     probability_type: Literal["uint8", "float32"] = "uint8",
@@ -94,8 +95,8 @@ def predict_scene(
     """Map a scene of any size.
 
     Tiles overlap; their scores are blended with smooth weights that sum to 1 before the best class
-    is chosen. Reading, model and writing run side by side. Where a scene has no data, so has the
-    map; the model is given the mean there, and `Observation.valid` false.
+    is chosen. Reading, model and writing run side by side. Where a scene has no data, the map has
+    none; the model is given the mean there, and `Observation.valid` false.
 
     Until it is finished, the map lies in the folder `.NAME.unfinished` beside `out`. A run that was
     killed goes on there, to the same file; one of another model, scene or options starts anew.
@@ -114,6 +115,8 @@ def predict_scene(
             NaN for values.
         overlap: Pixels that tiles share with their neighbours; None for a quarter of a tile.
         batch_size: Tiles that the model sees at once.
+        any_data: Of several scenes: whether the map has data where one of them has, and not only
+            where all have.
         device: Where the model is.
         probabilities: Whether to write the probability of each class, the softmax of the blended
             scores, to `NAME-probabilities.tif`.
@@ -137,7 +140,7 @@ def predict_scene(
         WriteError: Disk full, no permission and the like; an old map stands untouched.
     """
     started = time.monotonic()
-    tiled = TiledScene.over(scenes, tile_size, overlap, batch_size)
+    tiled = TiledScene.over(scenes, tile_size, overlap, batch_size, any_data)
     scene = tiled.scene
     out, shares = _outputs(out, tiled.scenes)
     polygons = None if polygons is None else Path(polygons)

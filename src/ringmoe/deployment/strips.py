@@ -27,7 +27,7 @@ class Batch:
         tiles: Row and column of each tile; without those that hold no data.
         observations: Their images; empty if there is no tile.
         masks: Rows that end with this batch: their number, and `(rows, width)` bool, true where
-            all scenes hold data, of the pixel rows that are then final.
+            the scenes hold data, of the pixel rows that are then final.
     """
 
     tiles: tuple[tuple[int, int], ...]
@@ -94,6 +94,7 @@ def read_batches(
     batch_size: int,
     *,
     first_row: int = 0,
+    any_data: bool = False,
     pinned: bool = False,
 ) -> Generator[Batch, None, None]:
     """Cut scenes of one grid into batches, row of tiles by row of tiles.
@@ -107,6 +108,7 @@ def read_batches(
         columns: The columns of tiles.
         batch_size: Tiles of a batch, at most.
         first_row: The row of tiles to begin with.
+        any_data: Whether it is enough that one of several scenes holds data; else all must.
         pinned: Whether to hold images in page-locked memory, from where a GPU fetches faster.
 
     Raises:
@@ -114,6 +116,7 @@ def read_batches(
         SceneReadError: A file is truncated or damaged.
     """
     strips = {name: Strip(scene, rows, columns) for name, scene in scenes.items()}
+    combine = np.logical_or if any_data else np.logical_and
     together = rows_together(columns, batch_size)
     with rasterio.Env(GDAL_CACHEMAX=_cache_size(scenes)):
         for first in range(first_row, len(rows.starts), together):
@@ -121,7 +124,7 @@ def read_batches(
             for row in range(first, min(first + together, len(rows.starts))):
                 for strip in strips.values():
                     strip.move_to(rows.starts[row])
-                valid = np.logical_and.reduce([strip.valid for strip in strips.values()])
+                valid = combine.reduce([strip.valid for strip in strips.values()])
                 for column, start in enumerate(columns.starts):
                     inside = slice(start, start + columns.tile_size)
                     if not valid[:, inside].any():
@@ -185,25 +188,15 @@ def check_grids(scenes: Mapping[str, Scene]) -> None:
     if not scenes:
         raise ConfigError("no scene to map: give at least one")
     first, *others = scenes.values()
+    place, size = first.source.georeference, (first.height, first.width)
     for scene in others:
-        if _same_grid(first, scene):
+        same = (scene.height, scene.width) == size
+        if same and scene.source.georeference.meets(place, *size):
             continue
         raise GeoreferenceError(
             f"{scene.path}: its grid ({_grid(scene)}) is not that of {first.path} "
             f"({_grid(first)}): resample one onto the other first"
         )
-
-
-def _same_grid(a: Scene, b: Scene) -> bool:
-    """Whether corners agree within a hundredth of a pixel; points are not compared."""
-    if (a.height, a.width, a.crs) != (b.height, b.width, b.crs):
-        return False
-    if a.transform is None or b.transform is None:
-        return a.transform is b.transform
-    ours, others = (np.reshape(place[:6], (2, 3)) for place in (a.transform, b.transform))
-    corners = np.array([(0, 0, 1), (a.width, 0, 1), (0, a.height, 1)]).T
-    pixel = np.sqrt(abs(np.linalg.det(ours[:, :2])))
-    return bool(np.abs((ours - others) @ corners).max() < 0.01 * pixel)
 
 
 def _grid(scene: Scene) -> str:

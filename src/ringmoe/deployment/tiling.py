@@ -25,6 +25,7 @@ class TiledScene:
         columns: The columns of tiles.
         overlap: Pixels that tiles share with their neighbours.
         batch_size: Tiles that a model sees at once.
+        any_data: Whether it is enough that one of several scenes holds data; else all must.
     """
 
     scenes: Mapping[str, Scene]
@@ -32,6 +33,7 @@ class TiledScene:
     columns: Axis
     overlap: int
     batch_size: int
+    any_data: bool = False
 
     @classmethod
     def over(
@@ -40,6 +42,7 @@ class TiledScene:
         tile_size: int,
         overlap: int | None,
         batch_size: int,
+        any_data: bool = False,
     ) -> TiledScene:
         """Lay tiles.
 
@@ -48,6 +51,7 @@ class TiledScene:
             tile_size: Pixels of a tile's side.
             overlap: Pixels that tiles share at least; None for a quarter of a tile.
             batch_size: Tiles that a model sees at once.
+            any_data: Whether it is enough that one of several scenes holds data.
 
         Raises:
             ConfigError: Numbers that cannot be.
@@ -60,7 +64,7 @@ class TiledScene:
         first = next(iter(scenes.values()))
         overlap = tile_size // 4 if overlap is None else overlap
         rows, columns = (lay_tiles(n, tile_size, overlap) for n in (first.height, first.width))
-        return cls(scenes, rows, columns, overlap, batch_size)
+        return cls(scenes, rows, columns, overlap, batch_size, any_data)
 
     @property
     def scene(self) -> Scene:
@@ -77,7 +81,7 @@ class TiledScene:
         return digest(
             model=model,
             scenes={name: fingerprint_scene(scene) for name, scene in self.scenes.items()},
-            tiles=[self.rows.tile_size, self.overlap],
+            tiles=[self.rows.tile_size, self.overlap, self.any_data],
             **settings,
         )
 
@@ -89,5 +93,6 @@ class TiledScene:
             self.columns,
             self.batch_size,
             first_row=first_row,
+            any_data=self.any_data,
             pinned=device.type == "cuda",
         )

@@ -59,6 +59,9 @@ class TaskModel(nn.Module):
     One image is called "image". Two dates are "before" and "after". Images of several sensors are
     called by their modalities; their pyramids are fused before the head.
 
+    Where a model may lack an image, one without any data counts as absent, each of the batch by
+    itself.
+
     Args:
         backbone: Serves the modalities of all sources.
         task: What for; its head is made with random weights.
@@ -109,7 +112,10 @@ class TaskModel(nn.Module):
         pyramids = self.backbone(images)
         valid = [image.valid for image in images]
         if self.fusion is not None:
-            pyramid = self.fusion(dict(zip(present, pyramids, strict=True)))
+            pyramid = self.fusion(
+                dict(zip(present, pyramids, strict=True)),
+                _with_data(observations) if self.may_lack else None,
+            )
             return self.head([pyramid], images[0].size, _either(valid))
         return self.head(pyramids, images[0].size, _both(valid))
 
@@ -148,6 +154,15 @@ def _check_sources(task: Task, sources: Mapping[str, TaskSource]) -> None:
     if not expected:
         found = ", ".join(f"{name} ({source.sensor})" for name, source in sources.items())
         raise ConfigError(f"task {task.name}: expected {wanted}, got {found or 'none'}")
+
+
+def _with_data(observations: Mapping[str, Observation]) -> dict[str, Tensor]:
+    """`(B,)` bool of the observations that say where they hold data: whether an image has any."""
+    return {
+        name: observation.valid.flatten(1).any(1)
+        for name, observation in observations.items()
+        if observation.valid is not None
+    }
 
 
 def _both(valid: list[Tensor | None]) -> Tensor | None:

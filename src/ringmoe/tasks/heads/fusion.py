@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor, nn
 
 from ringmoe.errors import ConfigError
@@ -26,11 +27,17 @@ class Fusion(nn.Module):
             {name: nn.ModuleList(_identity(width) for width in widths) for name in modalities}
         )
 
-    def forward(self, pyramids: Mapping[str, Sequence[Tensor]]) -> list[Tensor]:
+    def forward(
+        self,
+        pyramids: Mapping[str, Sequence[Tensor]],
+        present: Mapping[str, Tensor] | None = None,
+    ) -> list[Tensor]:
         """Fuse.
 
         Args:
             pyramids: One pyramid a modality, of the same shapes; at least one.
+            present: `(B,)` bool of modalities that not all images of the batch have: an image gets
+                the mean over those that it has, of all where it has none.
 
         Returns:
             One pyramid.
@@ -49,12 +56,26 @@ class Fusion(nn.Module):
             for name in known
             if name in pyramids
         ]
+        if present:
+            shares = _shares([name for name in known if name in pyramids], present)
+            return [
+                sum(share * level for share, level in zip(shares, levels, strict=True))
+                for levels in zip(*projected, strict=True)
+            ]
         return [sum(levels[1:], levels[0]) / len(levels) for levels in zip(*projected, strict=True)]
 
     def _layers(self, name: str) -> nn.ModuleList:
         layers = self.projections[name]
         assert isinstance(layers, nn.ModuleList)
         return layers
+
+
+def _shares(names: Sequence[str], present: Mapping[str, Tensor]) -> Tensor:
+    """`(M, B, 1, 1, 1)`: what each modality counts for in each image's mean; sums to 1 over M."""
+    like = next(iter(present.values()))
+    there = torch.stack([present.get(name, torch.ones_like(like)) for name in names])
+    there = there | ~there.any(0)
+    return (there / there.sum(0))[..., None, None, None]
 
 
 def _identity(width: int) -> nn.Conv2d:

@@ -1,0 +1,103 @@
+"""predict with the other tasks' models: change, height, several sensors of which one may lack."""
+
+import json
+
+import numpy as np
+import pytest
+import rasterio
+from PIL import Image
+from tests.tasks.labelled import write_backbone
+
+from ringmoe.cli import main
+from ringmoe.simulation import write_simulation
+
+pytestmark = pytest.mark.slow  # each trains
+
+SENSORS = {"sar_amplitude": "simulated-sar-amplitude", "optical": "simulated-optical"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Simulated scenes, a backbone, and a run of a few steps of each task."""
+    folder = tmp_path_factory.mktemp("tasks")
+    write_simulation(folder / "scenes", scenes=4, size=64, seed=3)
+    write_backbone(folder / "backbone")
+    dates = dict.fromkeys(("before", "after"), "simulated-optical")
+    finetune(folder, "change", dates, ("change",))
+    finetune(folder, "height", {"image": "simulated-optical"}, ("height",))
+    finetune(folder, "fused", SENSORS, ("segmentation", "--missing", "0.5"))
+    finetune(folder, "strict", SENSORS, ("segmentation",))
+    return folder
+
+
+def finetune(folder, out, sensors, words):
+    task, *more = words
+    options = f"--checkpoint {folder}/backbone --out {folder}/{out} --steps 3 --batch-size 2"
+    options += (
+        f" --data.path {folder}/scenes --data.validation 0.25 --crop-size 64 --no-tensorboard"
+    )
+    options += " --options.channels 8 --warmup-steps 1 --device cpu"
+    given = ["--data.sensors", json.dumps(sensors)]
+    if list(sensors) == ["image"]:
+        given = ["--data.sensor", sensors["image"]]
+    assert main(["finetune", task, *options.split(), *given, *more]) == 0
+
+
+def image(folder, name):
+    return str(folder / "scenes" / "scene-0001" / f"{name}.tif")
+
+
+def predict(folder, run, *words):
+    out = folder / f"{run}.tif"
+    words = ["predict", str(folder / run), *words, "--out", str(out), "--device", "cpu"]
+    assert main([*words, "--no-resume", "--picture", str(out.with_suffix(".png"))]) == 0
+    with rasterio.open(out) as file:
+        return file.read(1), file.profile | {"unit": file.units[0], "band": file.descriptions[0]}
+
+
+def test_change_between_two_dates(folder):
+    mapped, about = predict(
+        folder, "change", image(folder, "optical"), image(folder, "optical_later")
+    )
+    assert mapped.shape == (64, 64) and set(np.unique(mapped)) <= {0, 1}
+    assert about["dtype"] == "uint8"
+    with rasterio.open(image(folder, "optical")) as scene:
+        assert (about["crs"], about["transform"]) == (scene.crs, scene.transform)
+    assert Image.open(folder / "change.png").width > 2 * 64
+
+
+def test_heights_are_metres(folder):
+    heights, about = predict(folder, "height", image(folder, "optical"))
+    assert (about["dtype"], about["unit"], about["band"]) == ("float32", "m", "height")
+    assert np.isfinite(heights).all() and (heights >= 0).all()
+
+
+class TestOneMayLack:
+    def test_all_by_name_in_any_order_are_all_in_order(self, folder):
+        radar, optical = (image(folder, name) for name in SENSORS)
+        due, _ = predict(folder, "fused", radar, optical)
+        named = f"optical={optical}", f"sar_amplitude={radar}"
+        assert np.array_equal(predict(folder, "fused", *named)[0], due)
+
+    def test_radar_alone_sees_through_a_cloud(self, folder):
+        """An optical image without any data gives the map of radar alone; the map has no hole."""
+        radar, optical = (image(folder, name) for name in SENSORS)
+        due, _ = predict(folder, "fused", f"sar_amplitude={radar}")
+        cloudy = folder / "cloudy.tif"
+        with rasterio.open(optical) as scene:
+            profile, names = scene.profile | {"nodata": -1}, scene.descriptions
+        with rasterio.open(cloudy, "w", **profile) as file:
+            file.write(np.full((file.count, *file.shape), -1, file.dtypes[0]))
+            file.descriptions = names
+        found, about = predict(folder, "fused", radar, str(cloudy))
+        assert (found != about["nodata"]).all()
+        assert np.array_equal(found, due)
+
+    def test_only_if_trained_so(self, folder, tmp_path, capsys):
+        words = ["predict", str(folder / "strict"), "--out", str(tmp_path / "m.tif")]
+        radar = f"sar_amplitude={image(folder, 'sar_amplitude')}"
+        for scenes in ([radar], [radar, radar], [image(folder, "optical"), radar]):
+            assert main([words[0], words[1], *scenes, *words[2:]]) == 2
+            error = capsys.readouterr().err.strip()
+            assert "expected 2 scene(s), sar_amplitude, optical, in this order" in error
+            assert "\n" not in error
