@@ -297,6 +297,7 @@ def test_a_damaged_image_and_a_damaged_mask(tmp_path):
         ({"tile_size": -1}, ConfigError, "tile_size: expected 0 or more"),
         ({"classes": []}, ConfigError, "classes: expected the names of a mask's classes"),
         ({"classes": {"a": 0, "b": 0}}, ConfigError, "a code for each class, each once"),
+        ({"classes": ["a", "b", "a"]}, ConfigError, "classes: expected each name once"),
         ({"classes": {"a": 0, "b": "#000000"}}, ConfigError, "numbers or colours, got both"),
         ({"classes": {"a": "#fff"}}, ConfigError, "colours \"#rrggbb\", got '#fff'"),
         ({"kind": "height"}, ConfigError, "data.kind: expected 'mask' for this task"),
@@ -306,6 +307,12 @@ def test_settings_that_cannot_be_meant(tmp_path, options, error, message):
     with pytest.raises(error, match=message) as e:
         open_data(config(write_pairs(tmp_path, {"a": 1}), **options), "mask")
     one_line(e)
+
+
+def test_two_classes_of_one_code(tmp_path):
+    save_png(tmp_path / "1" / "1.png", rgb(1))
+    with pytest.raises(ConfigError, match="a code for each class, each once"):
+        open_data(config(tmp_path, classes={"pond": 1, "lake": [1, 2]}), "class")
 
 
 def test_a_classified_image_is_not_cut_into_tiles(tmp_path):

@@ -3,11 +3,10 @@
 The first tests need no TorchGeo: what is asked of a data set is the shape of its samples.
 """
 
-import importlib
-
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tests.datasets.small_files import rgb, save_png, save_tif, stripes
 
 from ringmoe.datasets import (
@@ -112,26 +111,33 @@ def test_an_empty_data_set():
 # From here on TorchGeo itself reads the files.
 
 
-def torchgeo_datasets():
-    """Its module, which fails where TorchGeo is there but broken."""
-    pytest.importorskip("torchgeo")
-    return importlib.import_module("torchgeo.datasets")
+@pytest.fixture(scope="module")
+def datasets():
+    """Its module, which takes seconds to import."""
+    import torchgeo.datasets
+
+    return torchgeo.datasets
 
 
-def test_resisc45(tmp_path):
+def save_jpg(path, values):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(values.transpose(1, 2, 0)).save(path)
+
+
+def test_resisc45(datasets, tmp_path):
     """`NWPU-RESISC45/CLASS/CLASS_001.jpg`, and lists of names for each part."""
-    datasets = torchgeo_datasets()
     for seed, name in enumerate(("airplane", "beach", "wetland")):
-        save_png(tmp_path / "NWPU-RESISC45" / name / f"{name}_001.png", rgb(seed))
-        save_png(tmp_path / "NWPU-RESISC45" / name / f"{name}_002.png", rgb(seed + 9))
+        save_jpg(tmp_path / "NWPU-RESISC45" / name / f"{name}_001.jpg", rgb(seed))
+        save_jpg(tmp_path / "NWPU-RESISC45" / name / f"{name}_002.jpg", rgb(seed + 9))
     (tmp_path / "resisc45-train.txt").write_text(
-        "\n".join(f"{name}_001.png" for name in ("airplane", "beach", "wetland"))
+        "\n".join(f"{name}_001.jpg" for name in ("airplane", "beach", "wetland"))
     )
     data = from_torchgeo(datasets.RESISC45(tmp_path, split="train"), "rgb-dn8")
     assert isinstance(data, LabelledData)
     assert (data.kind, data.classes) == ("class", ("airplane", "beach", "wetland"))
-    assert data.names[1] == "beach/beach_001.png"
-    np.testing.assert_array_equal(data[2].images["image"].values, rgb(2))
+    assert data.names[1] == "beach/beach_001.jpg"
+    stored = np.array(Image.open(tmp_path / "NWPU-RESISC45" / "wetland" / "wetland_001.jpg"))
+    np.testing.assert_array_equal(data[2].images["image"].values, stored.transpose(2, 0, 1))
     assert [data[i].label for i in range(3)] == [0, 1, 2]
     # As any labelled data: split and in batches.
     split = split_data(data, DataConfig(path=tmp_path, sensor="rgb-dn8", validation=0.0))
@@ -140,9 +146,8 @@ def test_resisc45(tmp_path):
     assert len(fingerprint(data)) == 16
 
 
-def test_loveda(tmp_path):
+def test_loveda(datasets, tmp_path):
     """Its masks count from 1 and 0 is no data, though `classes` begins with background."""
-    datasets = torchgeo_datasets()
     codes = np.tile(np.arange(8, dtype=np.uint8), (32, 4))
     for seed, scene in enumerate(("Urban", "Rural")):
         save_png(tmp_path / "Train" / scene / "images_png" / f"{seed}.png", rgb(seed))
@@ -155,8 +160,7 @@ def test_loveda(tmp_path):
     split_data(data, DataConfig(path=tmp_path, sensor="rgb-dn8", validation=0.0))  # all classes
 
 
-def test_levir_cd(tmp_path):
-    datasets = torchgeo_datasets()
+def test_levir_cd(datasets, tmp_path):
     for folder, values in (("A", rgb(1)), ("B", rgb(2)), ("label", stripes() * 255)):
         save_png(tmp_path / folder / "train_1.png", values)
     data = from_torchgeo(datasets.LEVIRCD(tmp_path, split="train"), "rgb-dn8")
@@ -167,9 +171,8 @@ def test_levir_cd(tmp_path):
     np.testing.assert_array_equal(data[0].label, stripes())
 
 
-def test_potsdam(tmp_path):
+def test_potsdam(datasets, tmp_path):
     """Four channels (the fourth is near infrared), and masks in six colours."""
-    datasets = torchgeo_datasets()
     colours = np.array(datasets.Potsdam2D.colormap, np.uint8)
     codes = stripes(classes=6)
     four = np.concatenate([rgb(1), rgb(2)[:1]])

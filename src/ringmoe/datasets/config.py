@@ -119,6 +119,8 @@ class DataConfig:
             raise ConfigError(f"smallest: expected 0 or more pixels, got {self.smallest!r}")
         if self.tile_size < 0:
             raise ConfigError(f"tile_size: expected 0 or more pixels, got {self.tile_size!r}")
+        if not isinstance(self.classes, Mapping) and len({*self.classes}) < len(self.classes):
+            raise ConfigError(f"classes: expected each name once, got {list(self.classes)}")
         self.formats(self.sensors or ("image",))
 
     def formats(self, names: Iterable[str]) -> dict[str, ImageFormat]:

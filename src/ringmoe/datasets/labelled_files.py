@@ -257,6 +257,9 @@ def _classify(rows: Sequence[Row], config: DataConfig) -> tuple[list[Row], np.nd
     codes: dict[str, Codes] = (
         known if isinstance(known, dict) else {name: index for index, name in enumerate(known)}
     )
+    given = [str(code) for own in codes.values() for code in listed(own)]
+    if len({*given}) < len(given):
+        raise ConfigError(f"classes: expected a code for each class, each once, got {given}")
     index_of = {str(c): index for index, own in enumerate(codes.values()) for c in listed(own)}
     index_of |= {name: index for index, name in enumerate(codes)}
     for row in kept:
