@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from ringmoe.tasks.evaluate import Figures, evaluate
 from ringmoe.tasks.objective import Finetuning
 from ringmoe.tasks.task import Task
 from ringmoe.training import RunFolder, Trainer, load_checkpoint, read_metrics, save_checkpoint
+from ringmoe.training.checkpoint import list_checkpoints, step_of
 
 FILE = "validation.jsonl"  # in the run folder: a line an evaluation
 
@@ -29,8 +31,9 @@ def best_of(lines: Sequence[Figures], task: Task | type[Task]) -> Figures | None
 class Validation:
     """Evaluates every so many steps, keeps the best weights, and tells when to end.
 
-    What it knows is in the run folder: `validation.jsonl` and `best/`. A resumed run that comes to
-    the same values ends with the same weights as one that was never killed.
+    What it knows is in the run folder: `validation.jsonl`, and in `best/` the best weights so far and
+    those that were the best at a checkpoint from where the run may be resumed. A resumed run that
+    comes to the same values ends with the same weights as one that was never killed.
 
     Args:
         trainer: Of a `Finetuning`; its moving average is what is evaluated, if one is kept.
@@ -58,6 +61,7 @@ class Validation:
             self.model.task.metrics()  # what they need is found missing before the first step
         self.loader, self.every, self.patience = loader, every, patience
         self.path, self.best_path = run.path / FILE, run.path / "best"
+        self.checkpoints_path = run.checkpoints_path
         self.lines: list[Figures] = []
         if self.path.exists():
             known = [
@@ -107,9 +111,19 @@ class Validation:
             self.lines.append(figures)
             best = self.best
             if best is figures:
-                save_checkpoint(self.best_path, step, {"weights": self._learning()}, keep=1)
+                save_checkpoint(self.best_path, step, {"weights": self._learning()}, keep=0)
+        self._remove_the_rest(step)
         _write_lines(self.path, self.lines)
         return self.ended
+
+    def _remove_the_rest(self, step: int) -> None:
+        """Weights that neither this run nor one resumed from a checkpoint of it can end with."""
+        points = [step, *map(step_of, list_checkpoints(self.checkpoints_path))]
+        until = ([line for line in self.lines if line["step"] <= point] for point in points)
+        needed = {best["step"] for lines in until if (best := best_of(lines, self.model.task))}
+        for path in list_checkpoints(self.best_path):
+            if step_of(path) not in needed:
+                shutil.rmtree(path)
 
     def _learning(self) -> dict[str, Tensor]:
         """What training changes: a frozen backbone need not be kept again and again."""

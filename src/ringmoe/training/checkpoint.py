@@ -69,8 +69,13 @@ def list_checkpoints(folder: Path) -> list[Path]:
     """The whole checkpoints of a run, oldest first."""
     return sorted(
         (p for p in folder.glob("step-*") if (p / "state.json").is_file()),
-        key=lambda p: int(p.name.removeprefix("step-")),
+        key=step_of,
     )
+
+
+def step_of(path: Path) -> int:
+    """Steps that were taken when a checkpoint was written."""
+    return int(path.name.removeprefix("step-"))
 
 
 def load_checkpoint(
