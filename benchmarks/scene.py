@@ -180,14 +180,20 @@ def measure_seams(scene: Scene, tile_size: int, folder: Path) -> dict[str, float
     model, ratios = FirstScore(nano()), {}
     for name, overlap in {"blended": tile_size // 4, "side by side": 0}.items():
         values = _map_values(model, scene, tile_size, folder, overlap)
-        steps = np.abs(np.diff(values, axis=1)).mean(axis=0)
-        starts = np.array(lay_tiles(scene.width, tile_size, overlap).starts)
-        lines = np.unique(np.concatenate([starts[1:] - 1, starts[:-1] + tile_size - 1]))
-        across = np.isin(np.arange(len(steps)), lines)
-        # Patches of four pixels step at their own borders: like is compared with like.
-        alike = ~across & np.isin(np.arange(len(steps)) % 4, lines % 4)
-        ratios[name] = float(steps[across].mean() / steps[alike].mean())
+        both = (_seam_ratio(grid, tile_size, overlap) for grid in (values, values.T))
+        ratios[name] = float(np.mean(list(both)))
     return ratios
+
+
+def _seam_ratio(values: np.ndarray, tile_size: int, overlap: int) -> float:
+    """Across the lines between columns of tiles."""
+    steps = np.abs(np.diff(values, axis=1)).mean(axis=0)
+    starts = np.array(lay_tiles(values.shape[1], tile_size, overlap).starts)
+    lines = np.unique(np.concatenate([starts[1:] - 1, starts[:-1] + tile_size - 1]))
+    across = np.isin(np.arange(len(steps)), lines)
+    # Patches of four pixels step at their own borders: like is compared with like.
+    alike = ~across & np.isin(np.arange(len(steps)) % 4, lines % 4)
+    return float(steps[across].mean() / steps[alike].mean())
 
 
 def measure_tile_sizes(scene: Scene, sizes: tuple[int, int], folder: Path) -> dict[str, float]:

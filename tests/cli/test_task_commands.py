@@ -84,6 +84,10 @@ def test_tables_name_the_classes(trained, capsys):
         ("predict {f}/run {f}/scene.tif --out m.png", "m.png"),
         ("evaluate {f}/backbone", "is no run folder"),
         ("evaluate {f}/run --path {f}/nowhere", "there is no such folder"),
+        (
+            "finetune height --frozen --adapt lora --checkpoint nano --out r --data.path p",
+            "--frozen, --adapt lora: expected one of the two",
+        ),
         ("finetune dreaming --checkpoint nano --out r --data.path p", "expected one of classif"),
         ("finetune height --checkpoint nano --out r --data.pth p", "did you mean '--data.path'?"),
     ],

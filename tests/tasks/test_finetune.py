@@ -253,6 +253,12 @@ def test_classes_are_weighed_by_what_there_is_of_them(data):
         ("dreaming", {}, ConfigError, "task: expected one of .*segmentation.* got 'dreaming'"),
         ("segmentation", {"options": {"chanels": 8}}, ConfigError, "unknown option chanels"),
         ("segmentation", {"crop_size": 40}, ConfigError, "crop_size: expected a multiple of 32"),
+        (
+            "segmentation",
+            {"adapt": "convpass", "bypass": 400},
+            ConfigError,
+            r"bypass: expected a width that adds at most 7.5% .*, got \d",
+        ),
         ("segmentation", {"checkpoint": "no/where/at/all"}, CheckpointError, "no/where/at/all"),
     ],
 )

@@ -7,13 +7,19 @@ import sys
 from ringmoe.cli._figures import print_figures
 from ringmoe.cli._object_report import write_object_report
 from ringmoe.datasets import DataConfig
+from ringmoe.errors import ConfigError
 from ringmoe.tasks import TASKS, FinetuneConfig, TaskName, best_validation
 from ringmoe.tasks import finetune as run_finetuning
 from ringmoe.training import is_first_process
 
 
 def finetune(
-    task: TaskName, *, config: FinetuneConfig, data: DataConfig, resume: bool = False
+    task: TaskName,
+    *,
+    config: FinetuneConfig,
+    data: DataConfig,
+    frozen: bool = False,
+    resume: bool = False,
 ) -> None:
     """Adapt a model to a task with labelled images.
 
@@ -27,8 +33,15 @@ def finetune(
         task: What for.
         config: All settings of the run.
         data: Of the labelled images.
+        frozen: Let the head alone learn: the same as `--adapt frozen`.
         resume: Go on with the run in the `out` folder from its newest checkpoint.
     """
+    if frozen:
+        if config.adapt not in ("full", "frozen"):
+            raise ConfigError(
+                f"--frozen, --adapt {config.adapt}: expected one of the two, got both"
+            )
+        config.adapt = "frozen"
     result = run_finetuning(task, config, data, resume=resume, progress=sys.stderr.isatty())
     if not is_first_process():
         return

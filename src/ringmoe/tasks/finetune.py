@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from ringmoe.datasets import (
     IGNORED,
@@ -50,6 +51,7 @@ from ringmoe.training import (
 
 logger = logging.getLogger(__name__)
 
+MOST_BYPASSED = 0.075  # of the backbone's parameters
 SPLIT = "split.csv"  # in the run folder: which example was in which part
 
 
@@ -184,7 +186,20 @@ def make_model(
     elif config.adapt != "full":
         backbone.requires_grad_(False)
     bypass = config.bypass if config.adapt == "convpass" else 0
-    return TaskModel(backbone, task, sources, may_lack=config.missing > 0, bypass=bypass)
+    model = TaskModel(backbone, task, sources, may_lack=config.missing > 0, bypass=bypass)
+    if model.bypasses is not None:
+        _refuse_wide(model.bypasses, backbone)
+    return model
+
+
+def _refuse_wide(bypasses: nn.Module, backbone: nn.Module) -> None:
+    """Bypasses are for few parameters: beyond that, training all of them serves better."""
+    added, own = (sum(p.numel() for p in part.parameters()) for part in (bypasses, backbone))
+    if added > MOST_BYPASSED * own:
+        raise ConfigError(
+            f"bypass: expected a width that adds at most {MOST_BYPASSED:.1%} of the backbone's "
+            f"parameters, got {added / own:.1%}"
+        )
 
 
 def _backbone(config: FinetuneConfig, modalities: tuple[str, ...]) -> RingMoE:

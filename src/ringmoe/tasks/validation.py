@@ -31,9 +31,9 @@ def best_of(lines: Sequence[Figures], task: Task | type[Task]) -> Figures | None
 class Validation:
     """Evaluates every so many steps, keeps the best weights, and tells when to end.
 
-    What it knows is in the run folder: `validation.jsonl`, and in `best/` the best weights so far and
-    those that were the best at a checkpoint from where the run may be resumed. A resumed run that
-    comes to the same values ends with the same weights as one that was never killed.
+    What it knows is in the run folder: `validation.jsonl`, and in `best/` the best weights so far
+    and those that were the best at a checkpoint from where the run may be resumed. A resumed run
+    that comes to the same values ends with the same weights as one that was never killed.
 
     Args:
         trainer: Of a `Finetuning`; its moving average is what is evaluated, if one is kept.
