@@ -13,7 +13,7 @@ from ringmoe.boxes import Objects
 from ringmoe.datasets.objects.annotations import Found
 from ringmoe.datasets.objects.mot import read_track_lines
 from ringmoe.deployment.frames import find_frames
-from ringmoe.deployment.tracks import speeds_of, write_lines, write_mot
+from ringmoe.deployment.tracks import in_one_frame, speeds_of, write_lines, write_mot
 from ringmoe.deployment.video import track_video
 from ringmoe.errors import ConfigError, DatasetError, GeoreferenceError, ShapeError
 from ringmoe.scenes import open_scene, write_raster
@@ -156,6 +156,29 @@ def test_missing_and_damaged_frames_are_listed_and_gone_over(tmp_path, caplog):
     assert len(features) == 2
     assert features[0]["properties"]["times"] == [0, 1, 2, 5, 7, 8]
     assert features[0]["properties"]["speed_m_s"] == pytest.approx(10, rel=1e-3)
+
+
+def test_numbers_and_times_are_the_videos_also_where_its_first_frame_is_damaged(tmp_path):
+    """Frame 0 cannot be read: frame 1 is still the second of the text, a second after the first."""
+    video = write_video(tmp_path / "video", range(4), **UTM)
+    (video / "frame_000.tif").write_bytes(b"")
+    text, lines = tmp_path / "tracks.txt", tmp_path / "tracks.geojson"
+    follow(video, text, lines, fps=1.0)
+    assert {line.split(",")[0] for line in text.read_text().splitlines()} == {"2", "3", "4"}
+    about = read(lines)["features"][0]["properties"]
+    assert (about["frames"], about["times"]) == ([1, 2, 3], [1, 2, 3])
+
+
+@pytest.mark.parametrize("frame", [0, 2])
+def test_trails_are_in_the_pixels_of_one_frame(frame):
+    """Something that stands still at (50, 40) of frame 0, seen by a camera that moves and turns."""
+    turned = np.array([[0.0, -1, 90], [1, 0, -5]])  # (x, y) to (90 - y, x - 5)
+    motion = [np.eye(2, 3), np.array([[1.0, 0, -4], [0, 1, 3]]), turned]
+    places = np.array([[50, 40], [46, 43], [90 - 43, 46 - 5]])
+    boxes = np.concatenate([places - 2, places + 2], axis=1).astype(float)
+    one = Track(1, np.arange(3), boxes, np.zeros(3, int), np.ones(3))
+    (trail,) = in_one_frame([one], 3, motion, frame)
+    np.testing.assert_allclose(trail, places[[frame] * 3], atol=1e-9)
 
 
 @pytest.mark.slow

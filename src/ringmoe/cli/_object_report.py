@@ -34,6 +34,7 @@ from ringmoe.tasks import (
 )
 from ringmoe.tasks.finetune import SPLIT, make_loader
 from ringmoe.tasks.tracking import TrackerOptions, track, tracks_of
+from ringmoe.tasks.tracking.metrics import sequence_and_frame
 from ringmoe.tasks.validation import FILE
 from ringmoe.training import RunFolder, read_metrics
 
@@ -100,14 +101,16 @@ class _Look:
     def along(self, indices: np.ndarray) -> list[TrackView]:
         """The beginning of sequences."""
         assert isinstance(self.task, TrackerOptions)
-        frames = defaultdict(list)
+        frames: dict[str, dict[int, int]] = defaultdict(dict)
         for index in indices:
-            frames[self.examples.names[index].rpartition("/")[0]].append(index)
+            sequence, number = sequence_and_frame(self.examples.names[index])
+            frames[sequence][number] = index
         views = []
         for sequence in sorted(frames)[:SEQUENCES]:
-            members = sorted(frames[sequence], key=lambda i: self.examples.names[i])[:FRAMES]
-            seen = list(self._found(np.array(members)))
-            tracks = tracks_of(track([found for _, _, found, _ in seen], self.task))
+            times = sorted(frames[sequence])[:FRAMES]
+            seen = list(self._found(np.array([frames[sequence][time] for time in times])))
+            found = [objects for _, _, objects, _ in seen]
+            tracks = tracks_of(track(found, self.task, times=times))
             last = len(seen) - 1
             views.append(
                 TrackView(

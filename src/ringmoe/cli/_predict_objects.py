@@ -14,7 +14,7 @@ from ringmoe.reports.objects import check_picture, draw_objects, write_picture
 from ringmoe.scenes import Scene
 from ringmoe.tasks import ObjectTask, TaskModel
 
-_LONGEST = 2400  # pixels of a picture's longer side
+LONGEST = 2400  # pixels of a picture's longer side
 
 
 def find_objects(
@@ -58,8 +58,8 @@ def find_objects(
 def drawn(scene: Scene, objects: Objects, classes: tuple[str, ...]) -> Any:
     """Objects on a scene that is small enough to look at, `(H, W, 3)` uint8."""
     boxes = objects.boxes.copy()
-    boxes[:, :4] /= step_of(scene.height, scene.width, _LONGEST)  # an angle stays
-    image = overview(scene, _LONGEST)
+    boxes[:, :4] /= step_of(scene.height, scene.width, LONGEST)  # an angle stays
+    image = overview(scene, LONGEST)
     return draw_objects(image, boxes, objects.classes, objects.scores, names=classes)
 
 

@@ -9,13 +9,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
+from ringmoe.cli._overview import overview, step_of
+from ringmoe.cli._predict_objects import LONGEST
 from ringmoe.cli.predict import model_folder
 from ringmoe.deployment.frames import find_frames
 from ringmoe.deployment.video import VideoResult, track_video
 from ringmoe.errors import ConfigError
-from ringmoe.scenes import open_scene
+from ringmoe.reports.objects import check_picture, draw_tracks, write_picture
+from ringmoe.scenes import Scene, open_scene
 from ringmoe.tasks import ObjectTask, load_task, read_task
 from ringmoe.tasks.tracking import Similarity, TrackerOptions
 
@@ -40,6 +44,7 @@ def track(
     overlap: int | None = None,
     batch_size: int = 8,
     nms_threshold: float | None = None,
+    picture: Path | None = None,
     device: str = "auto",
 ) -> None:
     """Follow the objects of a video with a detector.
@@ -78,8 +83,12 @@ def track(
         batch_size: Tiles that the model sees at once.
         nms_threshold: Two boxes of one class that overlap by more (intersection over union) are
             one object; none: as the model was trained.
+        picture: Where to draw the last frame with where everything went: a `.png` or `.jpg`. Large
+            frames are drawn smaller.
         device: Where to compute: auto, cpu, cuda.
     """
+    if picture is not None:
+        check_picture(picture)
     found = find_frames(frames)
     folder = model_folder(checkpoint)
     facts = read_task(folder)
@@ -102,16 +111,17 @@ def track(
         "lost_frames": lost_frames,
         "class_wise": class_wise,
     }
+    open_frame = partial(
+        open_scene,
+        sensor=source.instrument,
+        bands=bands,
+        channels=source.channels,
+        encoding=encoding,
+    )
     result = track_video(
         lambda observations: task.decode(model(observations)),
         found,
-        partial(
-            open_scene,
-            sensor=source.instrument,
-            bands=bands,
-            channels=source.channels,
-            encoding=encoding,
-        ),
+        open_frame,
         out,
         classes=task.classes,
         options=tracker_options(task, given),
@@ -126,6 +136,21 @@ def track(
         progress=_bar if sys.stderr.isatty() else None,
     )
     _tell(result, task.classes)
+    if picture is not None:
+        last = found.paths[found.numbers.index(result.numbers[-1])]
+        write_picture(picture, _drawn(open_frame(last), result))
+        print(f"picture: {picture}")
+
+
+def _drawn(scene: Scene, result: VideoResult) -> np.ndarray:
+    """The last frame with the trails of all tracks, and the boxes of those that are in it."""
+    step = step_of(scene.height, scene.width, LONGEST)
+    trails, boxes = {}, {}
+    for one, trail in zip(result.tracks, result.trails, strict=True):
+        trails[one.id] = trail / step
+        if one.frames[-1] == len(result.numbers) - 1:
+            boxes[one.id] = np.concatenate([one.boxes[-1][:4] / step, one.boxes[-1][4:]])
+    return draw_tracks(overview(scene, LONGEST), trails, boxes)
 
 
 def tracker_options(task: ObjectTask, given: dict[str, Any]) -> TrackerOptions:

@@ -38,7 +38,9 @@ def check_tracks(path: Path) -> None:
         raise ConfigError(f"{path}: tracks are written as {', '.join(ENDINGS)}: choose one")
 
 
-def write_mot(path: Path, frames: Sequence[Objects], numbers: Sequence[int]) -> None:
+def write_mot(
+    path: Path, frames: Sequence[Objects], numbers: Sequence[int], first: int | None = None
+) -> None:
     """Write tracks as MOTChallenge's text.
 
     `frame, id, left, top, width, height, score, class, 1`: frames, pixels and classes count from 1
@@ -49,11 +51,13 @@ def write_mot(path: Path, frames: Sequence[Objects], numbers: Sequence[int]) -> 
         path: The file, whole or not at all.
         frames: With ids.
         numbers: Of the frames, ascending.
+        first: That of the video's first frame; None if it is the first of these.
 
     Raises:
         WriteError: Disk full, no permission and the like; an old file stands untouched.
     """
-    first = 1 if len(numbers) and numbers[0] == 0 else 0
+    first = numbers[0] if first is None and len(numbers) else first
+    more = 1 if first == 0 else 0
     lines = []
     for number, objects in zip(numbers, frames, strict=True):
         upright = boxes.cxcywhr_to_xyxy(objects.boxes) if objects.rotated else objects.boxes
@@ -62,7 +66,7 @@ def write_mot(path: Path, frames: Sequence[Objects], numbers: Sequence[int]) -> 
         for i in np.argsort(ids, kind="stable"):
             left, top, right, bottom = upright[i]
             lines.append(
-                f"{number + first},{ids[i]},{left + 1:.3f},{top + 1:.3f},{right - left:.3f},"
+                f"{number + more},{ids[i]},{left + 1:.3f},{top + 1:.3f},{right - left:.3f},"
                 f"{bottom - top:.3f},{scores[i]:.4f},{objects.classes[i] + 1},1\n"
             )
     with replacing(path) as partial:
@@ -96,7 +100,7 @@ def write_lines(
         scenes: The frames, in order.
         numbers: Of the frames.
         classes: Names of the classes.
-        seconds: Of the frames, since the first; None if nobody knows.
+        seconds: Of the frames, since the video's first; None if nobody knows.
         gsd: Metres of a pixel, of frames without a place.
         motion: Of the camera, for frames without a place; see `track`.
 
@@ -109,7 +113,7 @@ def write_lines(
         points = _degrees(tracks, scenes)
         metres: list[Array] | None = _metres(points)
     else:
-        points = _pixels(tracks, len(scenes), motion)
+        points = in_one_frame(tracks, len(scenes), motion)
         metres = None if gsd is None else [gsd * line for line in points]
     features = []
     for number, (one, line) in enumerate(zip(tracks, points, strict=True)):
@@ -194,15 +198,26 @@ def _metres(points: Sequence[Array]) -> list[Array]:
     return lines
 
 
-def _pixels(tracks: Sequence[Track], frames: int, motion: Sequence[Array] | None) -> list[Array]:
-    """In pixels of the first frame."""
+def in_one_frame(
+    tracks: Sequence[Track], frames: int, motion: Sequence[Array] | None, frame: int = 0
+) -> list[Array]:
+    """Where tracks went, in pixels of one of the frames.
+
+    Args:
+        tracks: In pixels of each frame.
+        frames: How many there are.
+        motion: Of the camera; None if it stands still.
+        frame: Which.
+
+    Returns:
+        `(K, 2)` centres of each.
+    """
     steps = since_first(motion if motion is not None else [np.eye(2, 3)] * frames)
     lines = []
     for one in tracks:
         moved = zip(one.centres, one.frames, strict=True)
-        lines.append(
-            np.array([np.linalg.solve(steps[k][:, :2], p - steps[k][:, 2]) for p, k in moved])
-        )
+        first = [np.linalg.solve(steps[k][:, :2], p - steps[k][:, 2]) for p, k in moved]
+        lines.append(np.array(first) @ steps[frame][:, :2].T + steps[frame][:, 2])
     return lines
 
 

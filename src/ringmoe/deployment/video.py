@@ -13,7 +13,7 @@ import torch
 from ringmoe.boxes import Objects
 from ringmoe.deployment.frames import Frames
 from ringmoe.deployment.objects import ObjectPredictor, detect
-from ringmoe.deployment.tracks import check_tracks, write_lines, write_mot
+from ringmoe.deployment.tracks import check_tracks, in_one_frame, write_lines, write_mot
 from ringmoe.errors import (
     ConfigError,
     DatasetError,
@@ -37,6 +37,7 @@ class VideoResult:
         frames: Of each frame that could be read, what belongs to a track, with ids.
         numbers: Of these frames.
         tracks: The same by object.
+        trails: Of each track, its centres in pixels of the last of these frames.
         skipped: Frames that could not be read, and why.
         gaps: Number before, number after, and how many frames are missing between the two; frames
             that could not be read count.
@@ -47,6 +48,7 @@ class VideoResult:
     frames: tuple[Objects, ...]
     numbers: tuple[int, ...]
     tracks: tuple[Track, ...]
+    trails: tuple[np.ndarray, ...]
     skipped: tuple[str, ...]
     gaps: tuple[tuple[int, int, int], ...]
     motion_failed: int = 0
@@ -142,7 +144,7 @@ def track_video(
     tracks = tracks_of(tracked)
     for path in out:
         if path.suffix.lower() == ".txt":
-            write_mot(path, tracked, seen.numbers)
+            write_mot(path, tracked, seen.numbers, frames.numbers[0])
             continue
         write_lines(
             path,
@@ -150,7 +152,7 @@ def track_video(
             [scenes[place] for place in found],
             seen.numbers,
             classes,
-            seconds=None if fps is None else [(n - seen.numbers[0]) / fps for n in seen.numbers],
+            seconds=None if fps is None else [(n - frames.numbers[0]) / fps for n in seen.numbers],
             gsd=first.sensor.gsd if gsd is None else gsd,
             motion=motion,
         )
@@ -159,6 +161,7 @@ def track_video(
         frames=tuple(tracked),
         numbers=seen.numbers,
         tracks=tuple(tracks),
+        trails=tuple(in_one_frame(tracks, len(tracked), motion, len(tracked) - 1)),
         skipped=tuple(skipped),
         gaps=tuple(seen.gaps),
         motion_failed=0 if camera is None else camera.failed,

@@ -8,7 +8,7 @@ import pytest
 import torch
 from benchmarks.tracking import detected, figures, with_new_ids
 from PIL import Image as Picture
-from tests.tasks.labelled import settings, write_backbone
+from tests.tasks.labelled import write_backbone
 from tests.tasks.objects import make_model
 from tests.tasks.tracking.sequences import moving
 
@@ -16,7 +16,7 @@ from ringmoe.boxes import ObjectBatch, Objects
 from ringmoe.cli.main import main
 from ringmoe.datasets import DataConfig, open_data
 from ringmoe.errors import ConfigError, DatasetError
-from ringmoe.tasks import TASKS, finetune, load_task, save_task, task_from, to_plain
+from ringmoe.tasks import TASKS, load_task, save_task, task_from, to_plain
 from ringmoe.tasks.heads.detections import Detections
 from ringmoe.tasks.tracking import OrientedTracking, Tracking
 
@@ -114,25 +114,28 @@ def write_sequences(folder, count=3, frames=4, size=64):
 
 @pytest.mark.slow
 def test_a_run_from_mot_folders_to_tracks_on_disk(tmp_path, capsys):
-    """`ringmoe finetune tracking` as a function, then `ringmoe track` on one of its sequences."""
+    """`ringmoe finetune tracking`, its report, then `ringmoe track` on one of the sequences."""
     data = write_sequences(tmp_path / "data")
     names = open_data(data, "boxes").names
     assert names[0] == "s0/000001"
-    config = settings(
-        write_backbone(tmp_path / "start"),
-        tmp_path / "run",
-        crop_size=64,
-        steps=4,
-        options={"channels": 8},
-    )
-    finetune("tracking", config, data, progress=False)
+    start = write_backbone(tmp_path / "start")
+    words = f"finetune tracking --checkpoint {start} --out {tmp_path}/run --steps 4 --batch-size 4"
+    words += f" --crop-size 64 --evaluate-every 2 --warmup-steps 1 --data.path {tmp_path}/data"
+    words += " --data.sensor rgb-dn8 --data.validation 0.34 --options.channels 8 --device cpu"
+    assert main([*words.split(), "--no-tensorboard", "--data.classes", "{square: 1}"]) == 0
+    assert "report: " in capsys.readouterr().out
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert page.count("data:image/") >= 2  # a frame with its detections, one with its tracks
     lines = (tmp_path / "run" / "validation.jsonl").read_text().splitlines()
     assert {"hota", "mota", "idf1", "map50"} <= set(json.loads(lines[-1]))
     out = [tmp_path / "t.txt", tmp_path / "t.geojson"]
     words = ["track", tmp_path / "run", tmp_path / "data" / "s1", "--out", *out, "--fps", "2"]
+    words += ["--picture", tmp_path / "t.png"]
     assert main([str(word) for word in words]) == 0
     assert "4 frames" in capsys.readouterr().out
     assert json.loads(out[1].read_text())["crs"] is None
+    drawn = np.asarray(Picture.open(tmp_path / "t.png").convert("RGB"))
+    assert drawn.shape[0] >= 64 and drawn.std() > 0
 
 
 @pytest.mark.slow

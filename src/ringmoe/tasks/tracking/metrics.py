@@ -47,7 +47,7 @@ class SequenceMetrics(OutputMetrics):
         found = output.objects()
         DetectionMetrics.update(self, found, labels)
         for place, (name, objects) in enumerate(zip(labels.names, found, strict=True)):
-            sequence, frame = _parsed(name)
+            sequence, frame = sequence_and_frame(name)
             if frame in self._frames[sequence]:
                 raise DatasetError(f"{name}: expected each frame once, got it again")
             self._frames[sequence][frame] = objects, labels.of(place)
@@ -66,8 +66,12 @@ class SequenceMetrics(OutputMetrics):
         return {**metrics.compute(), **super().compute()}
 
 
-def _parsed(name: str) -> tuple[str, int]:
-    """Sequence and number of a frame."""
+def sequence_and_frame(name: str) -> tuple[str, int]:
+    """A frame "SEQUENCE/000001" in its two parts.
+
+    Raises:
+        DatasetError: The name is no such one.
+    """
     sequence, _, number = name.rpartition("/")
     if not sequence or not number.isdigit():
         raise DatasetError(
