@@ -11,7 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ringmoe.boxes import Objects, corners_to_cxcywhr, cxcywhr_to_corners
+from ringmoe.boxes import (
+    Objects,
+    corners_to_cxcywhr,
+    cxcywhr_to_corners,
+    quadrilateral_to_cxcywhr,
+)
 
 CLASSES = ("ship", "harbor", "plane")
 
@@ -65,7 +70,7 @@ def real_scene(data: Path, quads: bool) -> Scene:
     corners = np.array([row[:8] for row in rows], float)
     classes = np.array([CLASSES.index(row[8]) for row in rows])
     difficult = np.array([row[9] == "1" for row in rows])
-    boxes = corners_to_cxcywhr(corners)
+    boxes = quadrilateral_to_cxcywhr(corners)
     found = detections(boxes, classes, np.random.RandomState(706))
     corners = corners if quads else cxcywhr_to_corners(boxes)
     return Scene("P0706", corners, classes, difficult, found)
