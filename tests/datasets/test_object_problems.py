@@ -136,6 +136,71 @@ def test_malformed_files_and_lines(tmp_path):
     assert "objects.csv, line 3" in data.problems[0].file
 
 
+def test_xml_in_any_encoding(tmp_path):
+    """GB2312 is usual in Chinese data sets, and the parser itself knows no such encoding."""
+    pictures(tmp_path / "images", "a.png", "b.png")
+    chinese = '<?xml version="1.0" encoding="GB2312"?>' + voc(thing("\u8239", BNDBOX))
+    unknown = '<?xml version="1.0" encoding="no-such-code"?>' + voc(thing("ship", BNDBOX))
+    (tmp_path / "xml").mkdir()
+    (tmp_path / "xml" / "a.xml").write_bytes(chinese.encode("gb2312"))
+    write(tmp_path / "xml" / "b.xml", unknown)
+    data = opened(tmp_path)
+    assert data.classes == ("\u8239",) and len(data.objects[0]) == 1
+    assert kinds(data) == ["label file that cannot be read"]
+    assert "no-such-code" in str(data.problems[0])
+
+
+def test_coco_entries_of_any_kind(tmp_path):
+    """None of them hides the others."""
+    corners = [1, 1, 9, 1, 9, float("nan"), 1, 9]
+    odd = [{**GOOD, "segmentation": [corners]}, {**GOOD, "image_id": [1]}, 7, None]
+    file = coco(a_coco(tmp_path, GOOD) / "labels.json", GOOD, *odd[:1])
+    content = json.loads(file.read_text())
+    content["annotations"] += odd[1:]
+    content["categories"] += [{"name": "nobody"}, None]
+    content["images"].append({"id": {}, "file_name": "gone.png"})
+    file.write_text(json.dumps(content))
+    data = opened(tmp_path, kind="rotated-boxes")
+    assert len(data.objects[0]) == 1
+    reasons = [str(p) for p in data.problems if p.kind == "entry that cannot be read"]
+    assert len(reasons) == 3 and "no number" in " ".join(reasons)
+    content["categories"] = None
+    file.write_text(json.dumps(content))
+    assert opened(tmp_path).classes == ("3",)
+
+
+def test_a_quadrilateral_on_one_line_has_no_area(tmp_path):
+    pictures(tmp_path / "images", "a.png")
+    write(tmp_path / "labelTxt" / "a.txt", "1 1 1 1 9 9 9 9 ship 0\n1 1 9 1 9 9 1 9 ship 0\n")
+    data = opened(tmp_path, kind="rotated-boxes")
+    assert len(data.objects[0]) == 1 and kinds(data) == ["box without area"]
+
+
+def test_labels_together_and_images_in_their_parts(tmp_path):
+    """The part is the image's; a name that two parts have could be either's."""
+    pictures(tmp_path / "images" / "train", "a.png", "c.png")
+    pictures(tmp_path / "images" / "test", "b.png", "c.png")
+    for stem in "abc":
+        write(tmp_path / "Annotations" / f"{stem}.xml", voc(thing("ship", BNDBOX)))
+    data = opened(tmp_path)
+    assert data.names == ("images/train/a.png", "images/test/b.png")
+    assert [row.part for row in data.rows] == ["train", "test"]
+    assert "several images are called c.*" in str(data.problems[0])
+
+
+def test_csv_of_another_encoding_or_with_odd_numbers(tmp_path):
+    columns = ("image", "class", "xmin", "ymin", "xmax", "ymax", "id")
+    pictures(tmp_path, "a.png")
+    lines = [("a.png", "ship", 1, 1, 9, 9, number) for number in (4, "inf", 1.5)]
+    file = write_csv(tmp_path / "objects.csv", columns, *lines)
+    data = opened(file)
+    assert data.objects[0].ids.tolist() == [4]
+    assert [p.kind for p in data.problems] == ["line that cannot be read"] * 2
+    file.write_bytes(file.read_bytes().replace(b"ship", "b\xe2teau".encode("latin-1")))
+    with pytest.raises(DatasetError, match=r"is no UTF-8 .*: save it as UTF-8"):
+        opened(file)
+
+
 def test_frames_that_are_missing(tmp_path):
     bad = "x,1,1,1,9,9,1,1,1", "1,1,2,2,9,9,1,1,1", "8,1,1,1,9,9,1,1,1"
     mot(tmp_path, "a", (1, 2, 5), "1,1,1,1,9,9,1,1,1", *bad)

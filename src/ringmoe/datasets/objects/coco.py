@@ -44,8 +44,13 @@ def read_coco(root: Path, files: Sequence[Path], images: Sequence[Path], rotated
     used: set[Path] = set()
     for file in files:
         content = _load(file)
-        for category in content.get("categories", ()):
-            code, name = str(category["id"]), str(category["name"])
+        for category in content.get("categories") or ():
+            try:
+                code, name = str(category["id"]), str(category["name"])
+            except (KeyError, TypeError):
+                reason = f"category {category!r}: no id or name, left out"
+                found.report("entry that cannot be read", file, reason)
+                continue
             if categories.setdefault(code, name) != name:
                 raise DatasetError(
                     f"{file}: category {code} is {name!r}, but {categories[code]!r} in another "
@@ -91,13 +96,13 @@ def _read_file(
     rotated: bool,
     found: Found,
 ) -> None:
-    things: dict[Any, list[dict[str, Any]]] = {}
+    things: dict[str, list[dict[str, Any]]] = {}
     for thing in content["annotations"]:
         key = thing.get("image_id") if isinstance(thing, dict) else None
-        things.setdefault(key, []).append(thing)
+        things.setdefault(str(key), []).append(thing)
     for image in content["images"]:
         try:
-            name, number = str(image["file_name"]), image["id"]
+            name, number = str(image["file_name"]), str(image["id"])
         except (KeyError, TypeError):
             found.report("entry that cannot be read", file, f"image {image!r}: no file_name or id")
             continue
@@ -120,7 +125,7 @@ def _read_file(
         found.add(row, _annotations(mine, name, file, categories, rotated, found))
     for number, rest in things.items():
         found.report(
-            "labels without image", file, f"{len(rest)} annotations of image {number!r}, not listed"
+            "labels without image", file, f"{len(rest)} annotations of image {number}, not listed"
         )
 
 
@@ -170,7 +175,10 @@ def _polygons(thing: dict[str, Any]) -> list[np.ndarray]:
     if not isinstance(outline, list):
         return []
     rings = [outline] if outline and not isinstance(outline[0], list) else outline
-    return [np.array(ring, np.float64).reshape(-1, 2) for ring in rings if len(ring) >= 6]
+    polygons = [np.array(ring, np.float64).reshape(-1, 2) for ring in rings if len(ring) >= 6]
+    if not all(np.isfinite(polygon).all() for polygon in polygons):
+        raise ValueError("a polygon has a corner that is no number")
+    return polygons
 
 
 def _names(files: Sequence[Path]) -> str:

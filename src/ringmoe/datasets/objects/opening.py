@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from ringmoe.boxes import Objects, area
+from ringmoe.boxes import Objects
 from ringmoe.datasets.class_codes import Codes, listed, number_first
 from ringmoe.datasets.config import DataConfig, ImageFormat
 from ringmoe.datasets.objects.annotations import Annotations, Found, Problem, log_problems
@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 # Label files count pixels from 0 or from 1, and round: a box may reach out by so many pixels
 # without anything being wrong.
 _ROUNDING = 1.5
+_NO_EDGE = 1e-6  # pixels: what computing an edge may leave of none
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +126,7 @@ def _numbered(
     unwanted = np.array([name in dropped for name in annotations.names], bool)
     unknown = (indices < 0) & ~unwanted
     finite = np.isfinite(annotations.boxes).all(1)
-    empty = ~finite | (area(annotations.boxes) <= 0) | (_edges(annotations.boxes) <= 0).any(1)
+    empty = ~finite | (_edges(annotations.boxes) <= _NO_EDGE).any(1)
     for at in np.flatnonzero(unknown):
         name = annotations.names[at]
         found.report(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,11 +52,18 @@ def read_pairs(
     """
     images = _by_stem(files, files.images, "", found)
     labels = _by_stem(files, files.labels, suffix, found)
+    of_stem = defaultdict(list)
+    for key in images:
+        of_stem[key[1]].append(key)
     for (part, stem), label in labels.items():
-        image = images.get((part, stem)) or images.get(("", stem))
-        if image is None:
-            found.report("label file without image", label, f"there is no image {stem}.*")
+        own = [key for key in ((part, stem), ("", stem)) if key in images][:1]
+        if not own and not part:  # labels lie together, images in their parts
+            own = of_stem[stem]
+        if len(own) != 1:
+            what = f"several images are called {stem}.*" if own else f"there is no image {stem}.*"
+            found.report("label file without image", label, what)
             continue
+        part, image = part or own[0][0], images[own[0]]
         try:
             said = read(label, found)
         except (LabelFileError, OSError, UnicodeDecodeError) as error:

@@ -64,7 +64,7 @@ def _lines(file: Path, found: Found) -> list[Line]:
             try:
                 frame = int(float(values[0]))
                 places = [(k, float(values[r]), float(values[c])) for k, r, c in pairs]
-            except (ValueError, IndexError) as error:
+            except (ValueError, IndexError, OverflowError) as error:
                 where = f"{file}, line {reader.line_num}"
                 found.report("line that cannot be read", where, f"{error}, left out")
                 continue

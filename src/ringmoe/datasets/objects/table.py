@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def read_object_csv(file: Path, rotated: bool) -> Found:
     found = Found()
     lines: dict[str, list[tuple[np.ndarray, str, bool, int]]] = {}
     parts: dict[str, str] = {}
-    with open(file, newline="", encoding="utf-8-sig") as handle:
+    with io.StringIO(_text(file), newline="") as handle:
         reader = csv.DictReader(handle, skipinitialspace=True)
         columns = tuple(name.strip() for name in reader.fieldnames or ())
         reader.fieldnames = columns
@@ -82,6 +83,13 @@ def read_object_csv(file: Path, rotated: bool) -> Found:
     return found
 
 
+def _text(file: Path) -> str:
+    try:
+        return file.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{file}: is no UTF-8 ({error}): save it as UTF-8") from None
+
+
 def _columns(file: Path, columns: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
     boxes = next((names for names in BOX_COLUMNS if set(names) <= set(columns)), None)
     name = next((name for name in CLASS_COLUMNS if name in columns), None)
@@ -101,14 +109,16 @@ def _object(
     if not given[class_column]:
         raise ValueError(f"{class_column} is empty")
     ignored = bool(_number(given, "difficult")) if given.get("difficult") else False
-    identity = int(_number(given, "id")) if given.get("id") else -1
+    identity = _number(given, "id") if given.get("id") else -1.0
+    if not identity.is_integer():
+        raise ValueError(f"id is {given['id']!r}, expected a whole number")
     if len(numbers) == 8:
         box = quadrilateral_to_cxcywhr(numbers) if rotated else enclosing(numbers)
     elif len(numbers) == 5:
         box = canonical(numbers) if rotated else cxcywhr_to_xyxy(numbers)
     else:
         box = xyxy_to_cxcywhr(numbers) if rotated else numbers
-    return box, given[class_column], ignored, identity
+    return box, given[class_column], ignored, int(identity)
 
 
 def _number(given: Mapping[str, str], name: str) -> float:

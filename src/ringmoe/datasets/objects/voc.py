@@ -7,6 +7,7 @@ Rotated boxes and HRSC2016's coordinates are taken as they are, angles by `ringm
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -18,6 +19,8 @@ from ringmoe.datasets.objects.annotations import Annotations, Found
 from ringmoe.datasets.objects.pairing import Files, LabelFileError, read_pairs
 
 Element = ElementTree.Element
+
+_DECLARED = re.compile(rb"""<\?xml[^>]*encoding=["']([\w.-]+)""")
 
 # DIOR-R has its corners by names, SSDD by numbers.
 _PLACES = ("left_top", "right_top", "right_bottom", "left_bottom")
@@ -51,8 +54,8 @@ def _read_file(
     path: Path, rotated: bool, class_tag: str, first_pixel: int, found: Found
 ) -> Annotations:
     try:
-        root = ElementTree.parse(path).getroot()
-    except ElementTree.ParseError as error:
+        root = _parse(path.read_bytes())
+    except (ElementTree.ParseError, LookupError, ValueError) as error:
         raise LabelFileError(f"is no XML ({error}), its image is left out") from None
     boxes, names, ignored, upright = [], [], [], 0
     for number, thing in enumerate((*root.iter("object"), *root.iter("HRSC_Object")), 1):
@@ -70,6 +73,12 @@ def _read_file(
     if upright:
         report_upright(found, path, upright)
     return Annotations.of(boxes, names, ignored, rotated)
+
+
+def _parse(data: bytes) -> Element:
+    """XML in any encoding that Python knows; the parser itself knows none of several bytes."""
+    declared = _DECLARED.match(data)
+    return ElementTree.fromstring(data.decode(declared[1].decode()) if declared else data)
 
 
 def report_upright(found: Found, path: object, count: int) -> None:
