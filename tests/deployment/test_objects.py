@@ -96,6 +96,18 @@ def test_large_rotated_objects_are_put_together(scene):
         assert ours.intersection(theirs).area / ours.union(theirs).area > 0.85
 
 
+@pytest.mark.slow
+@settings(max_examples=100)
+@given(st.floats(30, 120), st.floats(6, 24), st.floats(-1.57, 1.57), st.data())
+def test_a_rotated_object_cut_by_tiles_appears_once(scene, length, width, angle, data):
+    """Of any size and direction, wherever it lies."""
+    x = data.draw(st.floats(60, WIDTH - 60))
+    y = data.draw(st.floats(60, HEIGHT - 60))
+    box = boxes.canonical([[x, y, length, width, angle]])
+    truth = Objects(box, np.zeros(1, int), np.ones(1))
+    assert len(detect(Oracle(scene, truth), scene, tile_size=64, overlap=24)) == 1
+
+
 @pytest.mark.parametrize("rotated", [False, True])
 def test_the_result_does_not_depend_on_batches_or_order(scene, rotated):
     """To the last bit, whatever the batches, and whatever the order in each tile."""

@@ -5,7 +5,8 @@ where the scene goes on) may be cut; all others are whole. Then, class by class:
 
 1. A cut box that lies in a whole one of another tile is a part of that object and is dropped.
 2. Cut boxes that are left, of different tiles, are one object if they agree where both tiles look;
-   they are joined, and take up cut boxes that lie in them as in 1.
+   they are joined, and take up cut boxes that lie in them as in 1. Tips of a rotated object may
+   agree with one another alone: what is joined of them goes for the larger one that it lies in.
 3. What is left goes through non-maximum suppression in the scene's pixels, whole boxes first.
 
 An object that is no longer and no wider than the overlap, less twice `MARGIN`, is whole in at least
@@ -123,13 +124,15 @@ def _is_cut(found: Objects, seen: Array) -> Array:
 
 
 def _covered(parts: _Parts) -> Array:
-    """Which are cut, and known whole from another tile."""
+    """Which are cut, and known whole from another tile; or joined, rotated, and a part of more."""
     shapes, covered = parts.shapes(), np.zeros(len(parts.cut), bool)
-    cut, whole = np.flatnonzero(parts.cut), np.flatnonzero(~parts.cut)
-    near = shapely.STRtree(shapes[whole]).query(shapes[cut], predicate="intersects")
-    a, b = parts.same_class_elsewhere((cut[near[0]], whole[near[1]]))
-    share = shapely.area(shapely.intersection(shapes[a], shapes[b])) / shapely.area(shapes[a])
-    covered[a[share >= COVERED]] = True
+    joined = np.isnan(parts.seen[:, 0]) & parts.objects.rotated
+    some, whole = np.flatnonzero(parts.cut | joined), np.flatnonzero(~parts.cut)
+    near = shapely.STRtree(shapes[whole]).query(shapes[some], predicate="intersects")
+    a, b = parts.same_class_elsewhere((some[near[0]], whole[near[1]]))
+    area = shapely.area(shapes)
+    share = shapely.area(shapely.intersection(shapes[a], shapes[b])) / area[a]
+    covered[a[(share >= COVERED) & (parts.cut[a] | (area[a] < area[b]))]] = True
     return covered
 
 
