@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from tests.datasets.small_files import rgb, save_png, save_tif, write_csv
 
-from ringmoe.boxes import cxcywhr_to_corners
+from ringmoe.boxes import cxcywhr_to_corners, polygon_to_cxcywhr
 from ringmoe.datasets import DataConfig, fingerprint, open_data, split_data
-from ringmoe.datasets.objects.outlines import smallest_rectangle
 from ringmoe.errors import ConfigError
 
 # A box of 20 x 10 pixels around (30, 20), its long edge 30 degrees counter-clockwise from x.
@@ -290,7 +289,7 @@ def test_rare_classes_are_in_every_part(tmp_path):
 def test_the_smallest_rectangle(seed):
     """No rectangle that is turned by any of 2000 angles is smaller, and all points are inside."""
     points = np.random.default_rng(seed).normal(0, [9, 3], (12, 2))
-    box = smallest_rectangle(points)
+    box = polygon_to_cxcywhr(points)
     angles = np.linspace(0, np.pi, 2000)
     extents = [
         np.ptp(points @ [[math.cos(a), math.sin(a)], [-math.sin(a), math.cos(a)]], axis=0)

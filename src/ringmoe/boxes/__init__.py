@@ -14,7 +14,9 @@ Forms, each the last axis of a float64 array:
 - `corners`: 8 numbers, x1 y1 x2 y2 x3 y3 x4 y4: for a rotated box, the corners front left, front
   right, back right, back left of something that points along r, hence clockwise as displayed.
 
-Boxes as files and other libraries have them are converted by `from_convention` and `to_convention`.
+A polygon, `(N, 2)` points, becomes the smallest rotated box around it; a box's own polygon are its
+`corners`. Boxes as files and other libraries have them are converted by `from_convention` and
+`to_convention`.
 
 What computes with tensors is looked up when first used, so that forms need no torch.
 """
@@ -28,7 +30,6 @@ from ringmoe.boxes.angles import (
     CONVENTIONS,
     Convention,
     from_convention,
-    quadrilateral_to_cxcywhr,
     to_convention,
 )
 from ringmoe.boxes.forms import (
@@ -43,6 +44,7 @@ from ringmoe.boxes.forms import (
     xyxy_to_cxcywhr,
 )
 from ringmoe.boxes.objects import Objects
+from ringmoe.boxes.polygons import polygon_to_cxcywhr, quadrilateral_to_cxcywhr
 
 if TYPE_CHECKING:
     from ringmoe.boxes.batch import ObjectBatch
@@ -78,6 +80,7 @@ __all__ = [
     "gaussian_distance",
     "nms",
     "paired_iou",
+    "polygon_to_cxcywhr",
     "quadrilateral_to_cxcywhr",
     "rotated_iou",
     "rotated_roi_align",

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -122,40 +121,6 @@ def to_convention(boxes: ArrayLike, name: str) -> np.ndarray:
             boxes[..., 2:4] = np.where(odd[..., None], boxes[..., [3, 2]], boxes[..., 2:4])
     boxes[..., 4] = np.degrees(angle) if convention.degrees else angle
     return boxes
-
-
-def quadrilateral_to_cxcywhr(corners: ArrayLike) -> np.ndarray:
-    """The smallest rotated boxes around four points.
-
-    Where people drew quadrilaterals that are no rectangles, as in DOTA, this has more in common
-    with what they drew than the mean edges of `corners_to_cxcywhr` (docs/boxes.md has figures).
-    One edge of the smallest rectangle lies along an edge of the convex hull (Freeman and Shapira
-    1975, doi:10.1145/360881.360919), which joins two of the points: six directions to try.
-
-    Args:
-        corners: `(..., 8)`, in any order.
-
-    Returns:
-        `(..., 5)`, canonical.
-
-    Raises:
-        ShapeError: The corners are not `(..., 8)`.
-    """
-    points = _boxes(corners, 8).reshape(*np.shape(corners)[:-1], 4, 2)
-    first, second = np.array(list(combinations(range(4), 2))).T
-    joins = points[..., second, :] - points[..., first, :]
-    angles = np.arctan2(-joins[..., 1], joins[..., 0])
-    cos, sin = np.cos(angles)[..., None], np.sin(angles)[..., None]
-    x, y = points[..., None, :, 0], points[..., None, :, 1]
-    spans = np.stack([x * cos - y * sin, x * sin + y * cos], axis=-2)  # along, across; of 4 points
-    low, high = spans.min(-1), spans.max(-1)  # (..., 6, 2)
-    best = (high - low).prod(-1).argmin(-1)[..., None]
-    angle = np.take_along_axis(angles, best, -1)[..., 0]
-    low, high = (np.take_along_axis(end, best[..., None], -2)[..., 0, :] for end in (low, high))
-    along, across = np.moveaxis((low + high) / 2, -1, 0)
-    cos, sin = np.cos(angle), np.sin(angle)
-    centre = along * cos + across * sin, across * cos - along * sin
-    return canonical(np.stack([*centre, *np.moveaxis(high - low, -1, 0), angle], axis=-1))
 
 
 def _convention(name: str) -> Convention:

@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ringmoe.boxes import xyxy_to_cxcywhr
+from ringmoe.boxes import polygon_to_cxcywhr, xyxy_to_cxcywhr
 from ringmoe.datasets.objects.annotations import Annotations, Found
-from ringmoe.datasets.objects.outlines import smallest_rectangle
 from ringmoe.datasets.objects.pairing import part_in
 from ringmoe.datasets.objects.voc import report_upright
 from ringmoe.datasets.table import Row
@@ -151,7 +150,7 @@ def _annotations(
             code = str(thing["category_id"])
             polygons = _polygons(thing) if rotated else []
             if polygons:
-                boxes.append(smallest_rectangle(np.concatenate(polygons)))
+                boxes.append(polygon_to_cxcywhr(np.concatenate(polygons)))
             else:
                 left, top, width, height = map(float, thing["bbox"])
                 box = np.array([left, top, left + width, top + height])

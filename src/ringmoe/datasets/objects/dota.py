@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ringmoe.boxes import enclosing
-from ringmoe.boxes.angles import quadrilateral_to_cxcywhr
+from ringmoe.boxes import enclosing, quadrilateral_to_cxcywhr
 from ringmoe.datasets.objects.annotations import Annotations, Found
 from ringmoe.datasets.objects.pairing import Files, read_pairs
 

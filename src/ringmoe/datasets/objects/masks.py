@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
+from ringmoe.boxes import polygon_to_cxcywhr
 from ringmoe.datasets.labels import open_label
 from ringmoe.datasets.objects.annotations import Annotations, Found
-from ringmoe.datasets.objects.outlines import smallest_rectangle
 from ringmoe.datasets.objects.pairing import Files, LabelFileError, read_pairs
 from ringmoe.errors import RingmoeError
 from ringmoe.scenes import Window
@@ -68,6 +68,6 @@ def instance_boxes(planes: np.ndarray, rotated: bool) -> list[np.ndarray]:
             continue
         y, x = np.nonzero(numbers[place] == number)
         corners = np.concatenate([np.stack([x + i, y + j], 1) for i in (0, 1) for j in (0, 1)])
-        box = smallest_rectangle(corners.astype(float))
+        box = polygon_to_cxcywhr(corners.astype(float))
         boxes.append(box + np.array([columns.start, rows.start, 0, 0, 0]))
     return boxes

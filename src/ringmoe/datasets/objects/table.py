@@ -13,9 +13,9 @@ from ringmoe.boxes import (
     canonical,
     cxcywhr_to_xyxy,
     enclosing,
+    quadrilateral_to_cxcywhr,
     xyxy_to_cxcywhr,
 )
-from ringmoe.boxes.angles import quadrilateral_to_cxcywhr
 from ringmoe.datasets.objects.annotations import Annotations, Found
 from ringmoe.datasets.objects.voc import report_upright
 from ringmoe.datasets.table import Row, check_there, part_named

@@ -13,8 +13,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from ringmoe.boxes import cxcywhr_to_xyxy, xyxy_to_cxcywhr
-from ringmoe.boxes.angles import from_convention, quadrilateral_to_cxcywhr
+from ringmoe.boxes import cxcywhr_to_xyxy, quadrilateral_to_cxcywhr, xyxy_to_cxcywhr
+from ringmoe.boxes.angles import from_convention
 from ringmoe.datasets.objects.annotations import Annotations, Found
 from ringmoe.datasets.objects.pairing import Files, LabelFileError, read_pairs
 
