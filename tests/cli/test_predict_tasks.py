@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import rasterio
 from PIL import Image
-from tests.tasks.labelled import write_backbone
+from tests.tasks.labelled import make_backbone, write_backbone
 
 from ringmoe.cli import main
 from ringmoe.simulation import write_simulation
+from ringmoe.tasks import Classification, TaskModel, TaskSource, save_task
 
 pytestmark = pytest.mark.slow  # each trains
 
@@ -70,6 +71,32 @@ def test_heights_are_metres(folder):
     heights, about = predict(folder, "height", image(folder, "optical"))
     assert (about["dtype"], about["unit"], about["band"]) == ("float32", "m", "height")
     assert np.isfinite(heights).all() and (heights >= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("run", "scenes", "message"),
+    [
+        ("classes", ["optical"], "is a model for classification, one class an image"),
+        ("height", ["height"], "say what each one is"),
+        ("change", ["optical"], "expected 2 scene(s), before, after, in this order"),
+        ("height", ["wrong"], "reflectance"),
+    ],
+)
+def test_what_cannot_be_mapped_is_one_line(folder, capsys, run, scenes, message):
+    """A model of another kind, a scene of other bands, too few of them, one in other units."""
+    source = TaskSource("simulated-optical", ("red", "green", "blue"))
+    task = Classification(classes=("a", "b"))
+    save_task(TaskModel(make_backbone(), task, {"image": source}), folder / "classes", tile_size=64)
+    with rasterio.open(image(folder, "optical")) as scene:
+        profile, values = scene.profile, 100 * scene.read() + 50
+        with rasterio.open(image(folder, "wrong"), "w", **profile) as file:
+            file.write(values)
+            file.descriptions = scene.descriptions
+    paths = [image(folder, name) for name in scenes]
+    assert main(["predict", str(folder / run), *paths, "--out", str(folder / "no.tif")]) == 2
+    error = capsys.readouterr().err.strip()
+    assert message in error and "\n" not in error
+    assert not list(folder.glob("*no.*"))
 
 
 class TestOneMayLack:

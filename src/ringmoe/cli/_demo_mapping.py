@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from ringmoe.cli._demo_results import read_classes, read_manifest
+from ringmoe.cli.predict import model_mark
 from ringmoe.datasets import DataConfig
 from ringmoe.deployment import predict_scene
-from ringmoe.pruning.fingerprint import fingerprint
 from ringmoe.reports import MapView, pictures
 from ringmoe.scenes import open_scene
 from ringmoe.simulation import LAND_COVER, LAND_COVER_COLOURS
@@ -74,7 +74,7 @@ def map_scene(model: Path, scenes: Path, out: Path) -> MapView:
         classes=task.task.classes,
         colours=LAND_COVER_COLOURS,
         tile_size=CROP_SIZE,
-        fingerprint=fingerprint(model),
+        fingerprint=model_mark(model),
     )
     mapped, truth = (read_classes(path) for path in (out, scenes / file["labels"]["mask"]))
     keys = [channel.key for channel in scene.channels]

@@ -89,7 +89,7 @@ def predict(
         "overlap": overlap,
         "batch_size": batch_size,
         "device": where,
-        "fingerprint": _mark(folder),
+        "fingerprint": model_mark(folder),
         "resume": resume,
         "progress": sys.stderr.isatty(),
     }
@@ -189,7 +189,7 @@ def _one(encoding: str | None, model: TaskModel) -> dict[str, str]:
     return {} if encoding is None else dict.fromkeys(model.sources, encoding)
 
 
-def _mark(folder: Path) -> str:
+def model_mark(folder: Path) -> str:
     """Tells the model from others: of the backbone, the head and what they are for."""
     digest = hashlib.sha256(fingerprint(folder).encode())
     for name in (TASK, TASK_WEIGHTS):
