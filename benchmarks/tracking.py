@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
+from benchmarks.environment import describe_environment
 from ringmoe.boxes import Objects
 from ringmoe.simulation import simulate_landscape, track_lines
 from ringmoe.tasks.metrics import TrackingMetrics
@@ -192,7 +193,7 @@ def main() -> None:
     options = parser.parse_args()
     found = measure(options.data)
     if options.json:
-        print(json.dumps(found, indent=2))
+        print(json.dumps(found | {"environment": describe_environment()}, indent=2))
         return
     for row in found["association"]:
         scores = " ".join(f"{key} {row[key]:.3f}" for key in ("mota", "idf1", "hota"))
