@@ -12,6 +12,7 @@ import numpy as np
 
 from benchmarks.bootstrap import Difference, paired_difference
 from benchmarks.real_table import spread
+from ringmoe.sensors import MODALITIES
 
 Result = dict[str, Any]
 Key = tuple[str, str]
@@ -127,32 +128,33 @@ def _row(methods: Methods, key: Key) -> list[str]:
 
 
 def draw(folder: Path, out: Path) -> None:
-    """Accuracy over parameters, a panel a modality: hollow before distillation, full after."""
+    """Accuracy of each method beside the full model's: hollow before distillation, full after."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    cells = read_cells(folder)
-    shape = len(PROBES), len(cells)
-    figure, axes = plt.subplots(*shape, figsize=(6 * shape[1], 4 * shape[0]), squeeze=False)
-    for column, (modality, methods) in enumerate(cells.items()):
-        names = list(dict.fromkeys(method for method, _ in methods))
-        for row, (probe, name) in enumerate(PROBES.items()):
-            axis = axes[row][column]
-            for (method, moment), by_seed in methods.items():
-                values = [100 * result[probe]["accuracy"] for result in by_seed.values()]
-                axis.errorbar(
-                    _size(by_seed) / -1e6,
-                    np.mean(values),
-                    np.std(values, ddof=1) if len(values) > 1 else 0,
-                    fmt="o",
-                    color=f"C{names.index(method) % 10}",
-                    markerfacecolor="white" if moment == "before" else None,
-                    label="" if moment == "after" and (method, "before") in methods else method,
-                )
-            axis.set(title=modality, xlabel="million parameters", xscale="log", ylabel=f"{name}, %")
-    axes[0][-1].legend(fontsize=7, loc="lower right")
+    panels = [(modality, probe) for modality in read_cells(folder) for probe in PROBES]
+    figure, axes = plt.subplots(1, len(panels), figsize=(3.2 * len(panels), 4.6), sharey=True)
+    for axis, (modality, probe) in zip(np.atleast_1d(axes), panels, strict=True):
+        methods = read_cells(folder)[modality]
+        sizes = {method: _size(by_seed) for (method, _), by_seed in methods.items()}
+        names = sorted(sizes, key=lambda method: (-sizes[method], method.lower()))
+        for (method, moment), by_seed in methods.items():
+            values = [100 * result[probe]["accuracy"] for result in by_seed.values()]
+            spread_ = np.std(values, ddof=1) if len(values) > 1 else 0
+            style = {"fmt": "o", "color": "#1f5f8b", "markersize": 6, "elinewidth": 1}
+            style |= {"markerfacecolor": "white"} if moment == "before" else {}
+            shift = 0.14 if moment == "before" else -0.14
+            axis.errorbar(np.mean(values), names.index(method) + shift, xerr=spread_, **style)
+        full = methods[FULL].values()
+        axis.axvline(
+            np.mean([100 * r[probe]["accuracy"] for r in full]), color="#999", lw=1, zorder=0
+        )
+        labels = [f"{name}  {sizes[name] / -1e6:.1f} M" for name in names]
+        axis.set_yticks(range(len(names)), labels)
+        axis.set(title=MODALITIES[modality].title, xlabel=f"{PROBES[probe]}, %")
+        axis.grid(axis="y", color="#eee")
     figure.tight_layout()
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=120)
