@@ -123,6 +123,7 @@ def test_misspelt_configurations_are_refused(given, message):
         Source.from_dict(given)
 
 
+@pytest.mark.slow
 def test_a_simulation_is_a_source_with_its_sensors(tmp_path):
     """Two scenes of five images each: the same scene is held out for every sensor."""
     from ringmoe.simulation import write_simulation

@@ -150,6 +150,7 @@ def test_what_is_kept_is_more_frequent_than_what_is_not(frequencies, keep):
     assert not gone or min(ours) >= max(gone)
 
 
+@pytest.mark.slow
 def test_parameters_of_giant_pruned():
     """Sub-model 6.534 B (9 experts a block), EP at a quarter 4.482 B (6), in closed form.
 
