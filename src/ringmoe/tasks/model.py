@@ -66,7 +66,7 @@ class TaskModel(nn.Module):
         backbone: Serves the modalities of all sources.
         task: What for; its head is made with random weights.
         sources: What enters, by name.
-        may_lack: Whether an image of several may be absent: only where the model was trained so.
+        may_lack: Whether one of several modalities may be absent: only where trained so.
         bypass: Width of convolutional bypasses around the backbone's attention; 0 for none.
 
     Raises:
@@ -88,9 +88,9 @@ class TaskModel(nn.Module):
         self.backbone = backbone
         self.task = task
         self.sources = dict(sources)
-        self.may_lack = may_lack
         widths = backbone.config.widths
         fused = task.dates == 1 and len(sources) > 1
+        self.may_lack = may_lack and fused
         self.fusion = Fusion(widths, tuple(sources)) if fused else None
         self.head = task.head(widths)
         self.bypass = bypass
@@ -125,7 +125,7 @@ class TaskModel(nn.Module):
         absent = [name for name in self.sources if name not in observations]
         if unknown or not observations:
             raise ConfigError(f"expected images {names}, got {', '.join(unknown) or 'none'}")
-        if absent and not (self.may_lack and self.fusion is not None):
+        if absent and not self.may_lack:
             raise ConfigError(
                 f"the image {', '.join(absent)} is missing, and this model was not trained to do "
                 f"without it: give all of {names}, or train with missing over 0"
