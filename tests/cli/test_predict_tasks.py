@@ -10,7 +10,7 @@ from tests.tasks.labelled import make_backbone, write_backbone
 
 from ringmoe.cli import main
 from ringmoe.simulation import write_simulation
-from ringmoe.tasks import Classification, TaskModel, TaskSource, save_task
+from ringmoe.tasks import Classification, Segmentation, TaskModel, TaskSource, save_task
 
 pytestmark = pytest.mark.slow  # each trains
 
@@ -71,6 +71,24 @@ def test_heights_are_metres(folder):
     heights, about = predict(folder, "height", image(folder, "optical"))
     assert (about["dtype"], about["unit"], about["band"]) == ("float32", "m", "height")
     assert np.isfinite(heights).all() and (heights >= 0).all()
+
+
+def test_a_scene_is_read_as_what_the_model_learned_from(folder):
+    """A model of decibels takes decibels, unless told otherwise: the same scene either way."""
+    source = TaskSource("simulated-sar-amplitude", ("HH", "HV", "VH", "VV"), encoding="decibel")
+    model = TaskModel(
+        make_backbone(), Segmentation(classes=("a", "b"), channels=8), {"image": source}
+    )
+    save_task(model, folder / "decibels", tile_size=64)
+    radar = image(folder, "sar_amplitude")
+    with rasterio.open(radar) as scene:
+        values, profile = scene.read(), scene.profile
+        with rasterio.open(image(folder, "decibels"), "w", **profile | {"nodata": None}) as file:
+            file.write(20 * np.log10(np.maximum(values, 1e-4)))
+            file.descriptions = scene.descriptions
+    due, _ = predict(folder, "decibels", radar, "--encoding", "amplitude")
+    found, _ = predict(folder, "decibels", image(folder, "decibels"))
+    assert (found == due).mean() > 0.99 and set(np.unique(due)) == {0, 1}
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,11 @@ def draw(source, seed=0, batch=2, size=32):
     ("task", "sources", "shape"),
     [
         (Classification(classes=CLASSES), {"image": RGB}, (2, 3)),
-        (Segmentation(classes=CLASSES, channels=8), {"image": SAR}, (2, 3, 32, 32)),
+        (
+            Segmentation(classes=CLASSES, channels=8),
+            {"image": replace(SAR, encoding="decibel")},
+            (2, 3, 32, 32),
+        ),
         (Change(channels=8), {"before": RGB, "after": RGB}, (2, 2, 32, 32)),
         (Height(channels=8), {"optical": RGB, "sar_amplitude": SAR}, (2, 1, 32, 32)),
     ],

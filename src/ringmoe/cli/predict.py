@@ -56,7 +56,7 @@ def predict(
         out: The map, a `.tif`; of a detector the objects, a `.geojson` or `.parquet`.
         bands: What each band of the scene is, in file order; none: the file's own names, or the
             sensor's order. For one image.
-        encoding: How the scene's numbers become units; none: the sensor's first encoding.
+        encoding: How the scene's numbers become units; none: as in what the model learned from.
         encodings: The same by image, for several: `--encodings.sar_amplitude decibel`.
         tile_size: Pixels of a tile's side, a multiple of 32; 0: that of the model's training.
         overlap: Pixels that tiles share with their neighbours; none: a quarter of a tile. For a
@@ -162,7 +162,7 @@ def open_images(
             model.sources[name].instrument,
             bands=bands,
             channels=model.sources[name].channels,
-            encoding=encodings.get(name),
+            encoding=encodings.get(name, model.sources[name].encoding),
         )
         for name, path in paths.items()
     }

@@ -76,7 +76,7 @@ def track(
         class_wise: Whether classes are followed apart; none: as the model has it, else yes.
         bands: What each band of a frame is, in file order; none: the file's own names, or the
             sensor's order.
-        encoding: How a frame's numbers become units; none: the sensor's first encoding.
+        encoding: How a frame's numbers become units; none: as in what the model learned from.
         tile_size: Pixels of a tile's side, a multiple of 32; 0: that of the model's training.
         overlap: Pixels that tiles share with their neighbours, best a little more than the longest
             object; none: a quarter of a tile.
@@ -116,7 +116,7 @@ def track(
         sensor=source.instrument,
         bands=bands,
         channels=source.channels,
-        encoding=encoding,
+        encoding=encoding or source.encoding,
     )
     result = track_video(
         lambda observations: task.decode(model(observations)),

@@ -24,10 +24,12 @@ class Source:
     Attributes:
         sensor: Where it comes from.
         channels: Which of the sensor's channels it has, in order.
+        encoding: How the numbers in its files became units; None for the sensor's first.
     """
 
     sensor: Sensor
     channels: tuple[Channel, ...]
+    encoding: str | None = None
 
     @property
     def modality(self) -> str:

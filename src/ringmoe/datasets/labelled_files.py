@@ -226,7 +226,10 @@ def as_data(opened: OpenedObjects, config: DataConfig, kind: LabelKind) -> Label
 def _sources(row: Row, formats: dict[str, ImageFormat]) -> dict[str, Source]:
     """What the images of an example are."""
     opened = {name: open_image(row.images[name], form) for name, form in formats.items()}
-    return {name: Source(scene.sensor, scene.channels) for name, scene in opened.items()}
+    return {
+        name: Source(scene.sensor, scene.channels, formats[name].encoding)
+        for name, scene in opened.items()
+    }
 
 
 def _first_sources(rows: Sequence[Row], formats: dict[str, ImageFormat]) -> dict[str, Source]:

@@ -159,7 +159,7 @@ def from_torchgeo(
         kind=kind,
         form=form,
         planes=planes,
-        sources={key: Source(sensor, channels) for key in images},
+        sources={key: Source(sensor, channels, encoding) for key in images},
         classes=() if codes is None else codes.names,
         codes=codes if kind == "mask" else None,
         names=tuple(_names(dataset)),

@@ -26,15 +26,19 @@ class TaskSource:
     Attributes:
         sensor: A name of the sensor catalogue.
         channels: The sensor's names of the channels, in order.
+        encoding: How the numbers in the files that it learned from became units; None for the
+            sensor's first.
     """
 
     sensor: str
     channels: tuple[str, ...]
+    encoding: str | None = None
 
     @classmethod
     def of(cls, source: Source) -> TaskSource:
         """That of labelled data."""
-        return cls(source.sensor.name, tuple(channel.name for channel in source.channels))
+        channels = tuple(channel.name for channel in source.channels)
+        return cls(source.sensor.name, channels, source.encoding)
 
     @property
     def instrument(self) -> Sensor:
@@ -144,7 +148,8 @@ def _check_sources(task: Task, sources: Mapping[str, TaskSource]) -> None:
     for source in sources.values():
         _ = source.keys  # an unknown sensor or channel is told here
     if task.dates == 2:
-        expected = names == ("before", "after") and len({*sources.values()}) == 1
+        kinds = {(source.sensor, source.channels) for source in sources.values()}
+        expected = names == ("before", "after") and len(kinds) == 1
         wanted = "images before and after of one sensor and its channels"
     elif len(names) == 1:
         return

@@ -7,6 +7,7 @@ read it as any other.
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +46,7 @@ def save_task(model: TaskModel, path: str | Path, *, tile_size: int, card: str =
         "format": FORMAT,
         "ringmoe": __version__,
         "task": to_plain(model.task),
-        "sources": {
-            name: {"sensor": source.sensor, "channels": list(source.channels)}
-            for name, source in model.sources.items()
-        },
+        "sources": {name: asdict(source) for name, source in model.sources.items()},
         "may_lack": model.may_lack,
         "tile_size": tile_size,
         "bypass": model.bypass,
@@ -107,7 +105,7 @@ def load_task(
     try:
         made = task_from(facts["task"])
         sources = {
-            name: TaskSource(source["sensor"], tuple(source["channels"]))
+            name: TaskSource(source["sensor"], tuple(source["channels"]), source.get("encoding"))
             for name, source in facts["sources"].items()
         }
         if task is not None and made.name != task:
