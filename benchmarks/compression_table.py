@@ -128,18 +128,25 @@ def _row(methods: Methods, key: Key) -> list[str]:
 
 
 def draw(folder: Path, out: Path) -> None:
-    """Accuracy of each method beside the full model's: hollow before distillation, full after."""
+    """Accuracy of each method beside the full model's: hollow before distillation, full after.
+
+    Those in 8 bits, which lie on the others, are left out.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    panels = [(modality, probe) for modality in read_cells(folder) for probe in PROBES]
+    cells = {
+        modality: {key: own for key, own in methods.items() if "int8" not in key[0]}
+        for modality, methods in read_cells(folder).items()
+    }
+    panels = [(modality, probe) for modality in cells for probe in PROBES]
+    sizes = {key[0]: _size(own) for methods in cells.values() for key, own in methods.items()}
+    names = sorted(sizes, key=lambda method: (-sizes[method], method.lower()))
     figure, axes = plt.subplots(1, len(panels), figsize=(3.2 * len(panels), 4.6), sharey=True)
     for axis, (modality, probe) in zip(np.atleast_1d(axes), panels, strict=True):
-        methods = read_cells(folder)[modality]
-        sizes = {method: _size(by_seed) for (method, _), by_seed in methods.items()}
-        names = sorted(sizes, key=lambda method: (-sizes[method], method.lower()))
+        methods = cells[modality]
         for (method, moment), by_seed in methods.items():
             values = [100 * result[probe]["accuracy"] for result in by_seed.values()]
             spread_ = np.std(values, ddof=1) if len(values) > 1 else 0
