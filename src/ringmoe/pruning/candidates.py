@@ -79,7 +79,7 @@ def methods(config: ModelConfig) -> Iterator[Method]:
         yield ExpertPruning(keep, "global")
     for share in HIDDEN:
         yield FunctionAware(None if share == 1 else share * config.mlp_ratio)
-    yield from (NeuronSelection(), Averaging(), Decomposition(), Summation())
+    yield from (NeuronSelection(), Averaging(), Summation(), Decomposition())
 
 
 def size_candidates(
