@@ -30,7 +30,7 @@ def demo(
 ) -> None:
     """Simulate, pre-train, prune, adapt, map: four kinds of satellite image, one model, one page.
 
-    Nothing is downloaded: the scenes are simulated. Takes about six minutes on two CPU cores and
+    Nothing is downloaded: the scenes are simulated. Takes about seven minutes on two CPU cores and
     writes `OUT/report.html`. Run again with the same arguments, it goes on where it stopped.
 
     Args:
