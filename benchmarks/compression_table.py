@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.bootstrap import Difference, paired_difference
-from benchmarks.real_table import spread
+from benchmarks.real_table import markdown, spread
 from ringmoe.sensors import MODALITIES
 
 Result = dict[str, Any]
@@ -88,12 +88,6 @@ def table(folder: Path) -> str:
             ]
             parts.append(markdown(header, rows))
     return "\n\n".join(parts)
-
-
-def markdown(header: list[str], rows: list[list[str]]) -> str:
-    """A table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _size(by_seed: dict[int, Result]) -> int:

@@ -34,7 +34,7 @@ from benchmarks.real_features import (
     benchmark,
     pixel_samples,
 )
-from benchmarks.real_table import spread
+from benchmarks.real_table import markdown, spread
 from ringmoe.archive import Archive, Batch, TileLoader
 from ringmoe.datasets import LabelledTiles
 from ringmoe.pretraining import PretrainConfig, make_objective
@@ -176,14 +176,14 @@ def table(results: Path) -> str:
     header = ["variant"]
     for name in BAND_SETS:
         header += [f"{name} bands, pixels", f"{name} bands, mean of classes"]
-    rows = [header, ["---"] * len(header)]
+    rows: list[list[str]] = []
     for variant in VARIANTS:
         found = [cell["result"] for cell in cells if cell["variant"] == variant]
         rows.append([variant])
         for name in BAND_SETS:
             for figure in ("accuracy", "class_accuracy"):
                 rows[-1].append(spread((r[name][figure] for r in found), 100))
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    return markdown(header, rows)
 
 
 def main() -> None:

@@ -61,7 +61,7 @@ def probe_table(cells: Cells) -> str:
         ]
         for variant, probes in cells.items()
     ]
-    return _markdown(["variant", *(title for title, _ in COLUMNS.values())], rows)
+    return markdown(["variant", *(title for title, _ in COLUMNS.values())], rows)
 
 
 def loss_table(cells: Cells) -> str:
@@ -80,7 +80,7 @@ def loss_table(cells: Cells) -> str:
         + [spread((r["seconds"] for r in cells[variant].get("pretraining", [])), 1 / 60)]
         for variant, results in held.items()
     ]
-    return _markdown(["masked loss on held-out tiles", *modalities, "minutes"], rows)
+    return markdown(["masked loss on held-out tiles", *modalities, "minutes"], rows)
 
 
 def routing_table(cells: Cells) -> str:
@@ -107,9 +107,10 @@ def routing_table(cells: Cells) -> str:
             + [spread(least[branch], 100) for branch in ("specialized", "collaborative")]
         )
     header = ["routing of held-out tokens", "dead experts, by seed"]
-    return _markdown([*header, "least used specialized, %", "least used collaborative, %"], rows)
+    return markdown([*header, "least used specialized, %", "least used collaborative, %"], rows)
 
 
-def _markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)

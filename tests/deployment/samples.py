@@ -10,6 +10,8 @@ from ringmoe.scenes import open_scene, write_raster
 
 PLACE = Affine(10, 0, 500_000, 0, -10, 5_000_000)
 CLASSES = ("water", "forest", "field", "town")
+CLASS_MAP = {"kind": "classes", "classes": CLASSES}
+TILES = {"tile_size": 32, "overlap": 8}
 
 
 def make_scene(path, height, width, *, seed=0, crs="EPSG:32633", transform=PLACE, **options):

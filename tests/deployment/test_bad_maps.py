@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 from tests.deployment.samples import (
-    CLASSES,
+    CLASS_MAP,
+    TILES,
     first_band,
     make_scene,
     one_pixel,
@@ -21,9 +22,6 @@ from ringmoe.errors import (
 )
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
-
-CLASS_MAP = {"kind": "classes", "classes": CLASSES}
-TILES = {"tile_size": 32, "overlap": 8}
 
 
 class TestBadInput:

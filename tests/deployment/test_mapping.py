@@ -10,8 +10,10 @@ import torch
 from affine import Affine
 from rasterio.control import GroundControlPoint
 from tests.deployment.samples import (
+    CLASS_MAP,
     CLASSES,
     PLACE,
+    TILES,
     Smoothed,
     direct,
     first_band,
@@ -31,9 +33,6 @@ from ringmoe.scenes import open_scene, write_raster
 from ringmoe.tasks import Segmentation, TaskModel, TaskSource
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
-
-CLASS_MAP = {"kind": "classes", "classes": CLASSES}
-TILES = {"tile_size": 32, "overlap": 8}
 
 
 @pytest.mark.parametrize("size", [(97, 130), (20, 30), (32, 32), (33, 90), (150, 12), (1, 1)])

@@ -13,6 +13,7 @@ from ringmoe.scenes import Scene
 from ringmoe.scenes.window import Window
 
 LONGEST = 900  # pixels of a picture's longer side
+LONGEST_OF_OBJECTS = 2400  # of one that boxes are drawn on
 
 
 def step_of(height: int, width: int, longest: int = LONGEST) -> int:

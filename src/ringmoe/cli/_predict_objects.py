@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from ringmoe.boxes import Objects
-from ringmoe.cli._overview import overview, step_of
+from ringmoe.cli._overview import LONGEST_OF_OBJECTS, overview, step_of
 from ringmoe.deployment import ObjectsResult, predict_objects
 from ringmoe.errors import ConfigError
 from ringmoe.reports.objects import check_picture, draw_objects, write_picture
 from ringmoe.scenes import Scene
 from ringmoe.tasks import ObjectTask, TaskModel
-
-LONGEST = 2400  # pixels of a picture's longer side
 
 
 def find_objects(
@@ -58,8 +56,8 @@ def find_objects(
 def drawn(scene: Scene, objects: Objects, classes: tuple[str, ...]) -> Any:
     """Objects on a scene that is small enough to look at, `(H, W, 3)` uint8."""
     boxes = objects.boxes.copy()
-    boxes[:, :4] /= step_of(scene.height, scene.width, LONGEST)  # an angle stays
-    image = overview(scene, LONGEST)
+    boxes[:, :4] /= step_of(scene.height, scene.width, LONGEST_OF_OBJECTS)  # an angle stays
+    image = overview(scene, LONGEST_OF_OBJECTS)
     return draw_objects(image, boxes, objects.classes, objects.scores, names=classes)
 
 

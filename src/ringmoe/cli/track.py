@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ringmoe.cli._overview import overview, step_of
-from ringmoe.cli._predict_objects import LONGEST
+from ringmoe.cli._overview import LONGEST_OF_OBJECTS, overview, step_of
 from ringmoe.cli.predict import model_folder
 from ringmoe.deployment.frames import find_frames
 from ringmoe.deployment.video import VideoResult, track_video
@@ -144,13 +143,13 @@ def track(
 
 def _drawn(scene: Scene, result: VideoResult) -> np.ndarray:
     """The last frame with the trails of all tracks, and the boxes of those that are in it."""
-    step = step_of(scene.height, scene.width, LONGEST)
+    step = step_of(scene.height, scene.width, LONGEST_OF_OBJECTS)
     trails, boxes = {}, {}
     for one, trail in zip(result.tracks, result.trails, strict=True):
         trails[one.id] = trail / step
         if one.frames[-1] == len(result.numbers) - 1:
             boxes[one.id] = np.concatenate([one.boxes[-1][:4] / step, one.boxes[-1][4:]])
-    return draw_tracks(overview(scene, LONGEST), trails, boxes)
+    return draw_tracks(overview(scene, LONGEST_OF_OBJECTS), trails, boxes)
 
 
 def tracker_options(task: ObjectTask, given: dict[str, Any]) -> TrackerOptions:

@@ -36,10 +36,7 @@ class ClassCodes:
     def __post_init__(self) -> None:
         flat = [code for codes in self.codes for code in codes]
         for what, given in (("name", self.names), ("code", flat)):
-            if not all(self.codes) or not given or len(set(given)) < len(given):
-                raise ConfigError(
-                    f"classes: expected a {what} for each class, each once, got {list(given)}"
-                )
+            check_each_once(what, given, complete=all(self.codes) and bool(given))
 
     @classmethod
     def parse(
@@ -98,6 +95,14 @@ class ClassCodes:
 
     def _show(self, *codes: float) -> str:
         return ", ".join(f'"#{int(c):06x}"' if self.in_colour else f"{c:g}" for c in codes)
+
+
+def check_each_once(what: str, given: Sequence[object], complete: bool = True) -> None:
+    """Raise ConfigError where two classes share a name or code, or one has none."""
+    if not complete or len(set(given)) < len(given):
+        raise ConfigError(
+            f"classes: expected a {what} for each class, each once, got {list(given)}"
+        )
 
 
 def listed(codes: Codes) -> list[int | str]:

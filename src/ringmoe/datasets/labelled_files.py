@@ -11,7 +11,7 @@ from typing import get_args
 import numpy as np
 
 from ringmoe.boxes import Objects
-from ringmoe.datasets.class_codes import ClassCodes, Codes, listed, number_first
+from ringmoe.datasets.class_codes import ClassCodes, Codes, check_each_once, listed, number_first
 from ringmoe.datasets.config import DataConfig, ImageFormat
 from ringmoe.datasets.folders import read_folders
 from ringmoe.datasets.labelled import Example, Image, LabelKind, Source
@@ -260,9 +260,7 @@ def _classify(rows: Sequence[Row], config: DataConfig) -> tuple[list[Row], np.nd
     codes: dict[str, Codes] = (
         known if isinstance(known, dict) else {name: index for index, name in enumerate(known)}
     )
-    given = [str(code) for own in codes.values() for code in listed(own)]
-    if len({*given}) < len(given):
-        raise ConfigError(f"classes: expected a code for each class, each once, got {given}")
+    check_each_once("code", [str(code) for own in codes.values() for code in listed(own)])
     index_of = {str(c): index for index, own in enumerate(codes.values()) for c in listed(own)}
     index_of |= {name: index for index, name in enumerate(codes)}
     for row in kept:

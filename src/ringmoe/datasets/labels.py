@@ -139,13 +139,9 @@ def check_same_grid(path: str, other: Source | Scene, scene: Scene) -> None:
     own = scene.source.georeference
     if not place.is_placed or not own.is_placed or _same_place(place, scene):
         return
-    where = [
-        f"({t.c:.6g}, {t.f:.6g})" if (t := p.transform) else f"{len(p.gcps)} ground control points"
-        for p in (place, own)
-    ]
     raise DatasetError(
-        f"{path}: lies elsewhere than {scene.path}, of as many pixels: upper left corner "
-        f"{where[0]}, expected {where[1]}; resample it to the image's grid"
+        f"{path}: lies elsewhere than {scene.path}, of as many pixels: {place.words}, expected "
+        f"{own.words}; resample it to the image's grid"
     )
 
 

@@ -200,8 +200,8 @@ def check_grids(scenes: Mapping[str, Scene]) -> None:
 
 
 def _grid(scene: Scene) -> str:
-    place = scene.transform and f"corner {scene.transform.c:.10g}, {scene.transform.f:.10g}"
-    return f"{scene.height} x {scene.width} pixels, {scene.crs or 'no CRS'}, {place or 'no place'}"
+    place = scene.source.georeference.words
+    return f"{scene.height} x {scene.width} pixels, {scene.crs or 'no CRS'}, {place}"
 
 
 def _cache_size(scenes: Mapping[str, Scene]) -> int:

@@ -31,6 +31,13 @@ class Georeference:
         """Whether there is a transform or there are points."""
         return self.transform is not None or bool(self.gcps)
 
+    @property
+    def words(self) -> str:
+        """Where it lies, for messages."""
+        if self.transform is not None:
+            return f"corner {self.transform.c:.10g}, {self.transform.f:.10g}"
+        return f"{len(self.gcps)} ground control points" if self.gcps else "no place"
+
     def meets(self, other: Georeference, height: int, width: int) -> bool:
         """Whether pixels lie where those of another grid of as many pixels lie.
 
