@@ -86,6 +86,7 @@ def write_cog(planes: Planes, out: Path, scene: Scene, legend: Legend) -> None:
         "bigtiff": "if_safer",
         "overview_resampling": "nearest" if legend.classes else "average",
         "predictor": "no" if legend.classes else "yes",
+        "num_threads": "all_cpus",
     }
     try:
         with rasterio.Env(**_SETTINGS), warnings.catch_warnings():

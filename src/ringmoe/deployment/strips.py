@@ -9,12 +9,14 @@ import numpy as np
 import rasterio
 import torch
 
+from ringmoe.deployment.pipeline import ahead
 from ringmoe.deployment.windows import Axis
 from ringmoe.errors import ConfigError, GeoreferenceError
 from ringmoe.observation import Observation
 from ringmoe.scenes import Scene, Window
 from ringmoe.sensors import check_values, normalise
 
+_ROWS_AHEAD = 1  # rows of tiles, read while the one before is cut
 _CACHE_ROWS = 640  # a row of 512 px blocks and what is left of the one before
 _LEAST_CACHE = 16 * 2**20
 
@@ -39,7 +41,7 @@ class Strip:
     """A band of a scene, one tile high, as it enters a model.
 
     Args:
-        scene: What to read.
+        scene: Whose band it is.
         rows: The rows of tiles.
         columns: The columns of tiles.
 
@@ -54,37 +56,49 @@ class Strip:
         shape = (rows.tile_size, max(columns.length, rows.tile_size))
         self.images = np.zeros((len(self.channels), *shape), np.float32)
         self.valid = np.zeros(shape, bool)
-        self._first, self._read = 0, 0  # pixel rows: where the band begins, and how far it was read
+        self._first, self._held = 0, 0  # pixel rows: where the band begins, where what it has ends
 
-    def move_to(self, row: int) -> None:
-        """Let the band begin at a pixel row at or below where it does; reads what is new.
+    def move_to(self, row: int, images: np.ndarray, valid: np.ndarray) -> None:
+        """Let the band begin at a pixel row at or below where it does.
 
-        Raises:
-            ValueRangeError: Values cannot be in the unit that the scene declares.
-            SceneReadError: The file is truncated or damaged.
+        Args:
+            row: That pixel row.
+            images: `(C, rows, scene's width)` of the rows that follow those the band has, or that
+                follow `row` if it has none from there on.
+            valid: `(rows, scene's width)` bool.
         """
-        height = len(self.valid)
-        shift, kept = row - self._first, max(self._read - row, 0)
+        shift, kept = row - self._first, max(self._held - row, 0)
         for plane in (*self.images, self.valid):
             plane[:kept] = plane[shift : shift + kept].copy()
             plane[kept:] = 0
-        start, stop = max(self._read, row), min(row + height, self.scene.height)
-        self._first = row
-        if start < stop:
-            self._fill(start, stop)
-
-    def _fill(self, start: int, stop: int) -> None:
-        raster = self.scene.read(Window(start, 0, stop - start, self.scene.width))
-        whole = bool(raster.valid.all())
-        where = f"{self.scene.path}: rows {start} to {stop - 1}"
-        check_values(raster.values, raster.channels, None if whole else raster.valid, where)
-        images = normalise(raster.values, raster.channels)
-        if not whole:
-            images *= raster.valid
-        here = np.s_[start - self._first : stop - self._first, : self.scene.width]
+        here = np.s_[kept : kept + len(valid), : valid.shape[1]]
         self.images[:, *here] = images
-        self.valid[here] = raster.valid
-        self._read = stop
+        self.valid[here] = valid
+        self._first, self._held = row, row + kept + len(valid)
+
+
+def _read_rows(
+    scenes: Mapping[str, Scene], rows: Axis, first_row: int
+) -> Generator[dict[str, tuple[np.ndarray, np.ndarray]], None, None]:
+    """For each row of tiles the pixel rows that are new with it, of every scene, normalised."""
+    read = rows.starts[first_row]
+    with rasterio.Env(GDAL_CACHEMAX=_cache_size(scenes)):
+        for start in rows.starts[first_row:]:
+            stop = min(start + rows.tile_size, rows.length)
+            yield {name: _read(scene, read, stop) for name, scene in scenes.items()}
+            read = stop
+
+
+def _read(scene: Scene, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+    """`(C, rows, width)` float32 and `(rows, width)` bool."""
+    raster = scene.read(Window(start, 0, stop - start, scene.width))
+    whole = bool(raster.valid.all())
+    where = f"{scene.path}: rows {start} to {stop - 1}"
+    check_values(raster.values, raster.channels, None if whole else raster.valid, where)
+    images = normalise(raster.values, raster.channels)
+    if not whole:
+        images *= raster.valid
+    return images, raster.valid
 
 
 def read_batches(
@@ -118,12 +132,13 @@ def read_batches(
     strips = {name: Strip(scene, rows, columns) for name, scene in scenes.items()}
     combine = np.logical_or if any_data else np.logical_and
     together = rows_together(columns, batch_size)
-    with rasterio.Env(GDAL_CACHEMAX=_cache_size(scenes)):
+    # Files are decoded by rows of blocks, in bursts: these last longer than the batches that wait.
+    with ahead(_read_rows(scenes, rows, first_row), _ROWS_AHEAD) as rows_read:
         for first in range(first_row, len(rows.starts), together):
             draft, masks = _Draft(strips, batch_size, pinned), []
             for row in range(first, min(first + together, len(rows.starts))):
-                for strip in strips.values():
-                    strip.move_to(rows.starts[row])
+                for name, new in next(rows_read).items():
+                    strips[name].move_to(rows.starts[row], *new)
                 valid = combine.reduce([strip.valid for strip in strips.values()])
                 for column, start in enumerate(columns.starts):
                     inside = slice(start, start + columns.tile_size)
