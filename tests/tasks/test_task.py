@@ -21,6 +21,7 @@ from ringmoe.tasks import (
     task_from,
     to_plain,
 )
+from ringmoe.training.optimizer import decayed
 
 EXAMPLES = [
     Classification(classes=CLASSES),
@@ -112,3 +113,14 @@ def test_the_pages_example_runs():
     exec(re.search(r"<!-- heads -->\n```python\n(.*?)```", page, re.S)[1], scope)
     assert scope["scores"].shape == (2, 2, 96, 96)
     assert scope["loss"].isfinite() and 0 < scope["metrics"].compute()["miou"] < 1
+
+
+@pytest.mark.parametrize("task", EXAMPLES, ids=str)
+def test_only_what_multiplies_features_is_decayed_in_a_head(task):
+    """No offset, no scale: nothing of one dimension, whatever its name."""
+    head = task.head((8, 16, 32, 64))
+    parameters = dict(head.named_parameters())
+    names = decayed(head)
+    assert names
+    assert [name for name in names if parameters[name].ndim < 2] == []
+    assert [name for name in parameters if name not in names and parameters[name].ndim > 1] == []
