@@ -77,3 +77,14 @@ def test_kill_leaves_the_old_file(tmp_path):
     done = subprocess.run([sys.executable, "-c", script, path], check=False)
     assert done.returncode == -signal.SIGKILL
     assert path.read_text() == "old"
+
+
+def test_what_a_killed_process_of_the_same_number_left_is_no_hindrance(tmp_path):
+    """In a container every run may be process 1."""
+    left = tmp_path / f".folder.partial-{os.getpid()}"
+    left.mkdir()
+    (left / "old").write_text("half")
+    with replacing(tmp_path / "folder") as partial:
+        partial.mkdir()
+        (partial / "new").write_text("whole")
+    assert [path.name for path in tmp_path.rglob("*")] == ["folder", "new"]

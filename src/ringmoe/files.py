@@ -31,6 +31,7 @@ def replacing(path: Path) -> Iterator[Path]:
     partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove(partial)  # of a killed process that had the same number, as in containers
         yield partial
         for part in (*(partial.rglob("*") if partial.is_dir() else ()), partial):
             sync(part)

@@ -319,3 +319,15 @@ def test_a_classified_image_is_not_cut_into_tiles(tmp_path):
     save_png(tmp_path / "pond" / "1.png", rgb(1))
     with pytest.raises(ConfigError, match="a class is of a whole image"):
         open_data(config(tmp_path, classes=[], tile_size=16), "class")
+
+
+@pytest.mark.parametrize("file", ["list.csv", "split.csv"])
+def test_lists_of_another_encoding(tmp_path, file):
+    """As spreadsheets save them on Windows."""
+    save_png(tmp_path / "a.png", rgb(1))
+    (tmp_path / "list.csv").write_text("image,label\na.png,pond\n")
+    (tmp_path / "split.csv").write_text("name,part\na.png,train\n")
+    (tmp_path / file).write_bytes("image,label\na.png,b\xe2teau\n".encode("latin-1"))
+    with pytest.raises(DatasetError, match=rf"{file}: is no UTF-8 .*: save it as UTF-8"):
+        data = open_data(DataConfig(path=tmp_path / "list.csv", sensor="rgb-dn8"), "class")
+        read_split(tmp_path / "split.csv", data)

@@ -266,3 +266,25 @@ def test_the_fingerprint_tells_data_apart(tmp_path):
     assert known != mark(first, tile_size=16)
     save_png(second / "images" / "a.png", rgb(1)[:, :, :31])
     assert known != mark(second)
+
+
+def test_the_fingerprint_tells_labels_and_splits_apart(tmp_path):
+    for name in ("a", "b"):
+        save_png(tmp_path / f"{name}.png", rgb(1))
+
+    def mark(labels, split=None):
+        rows = zip(("a.png", "b.png"), labels, strict=True)
+        write_csv(tmp_path / "list.csv", ("image", "label"), *rows)
+        return fingerprint(open_data(config(tmp_path / "list.csv"), "class"), split)
+
+    parts = {"train": np.array([0]), "validation": np.array([1])}
+    marks = [mark("xy"), mark("yx"), mark("xy", parts), mark("xy", {**parts, "train": [0, 1]})]
+    assert len(set(marks)) == 4
+    assert mark("xy", {"train": [0], "validation": [1]}) == marks[2]
+
+
+def test_class_folders_of_arrays(tmp_path):
+    (tmp_path / "pond").mkdir()
+    np.save(tmp_path / "pond" / "1.npy", rgb(1))
+    (example,) = open_data(config(tmp_path), "class")
+    np.testing.assert_array_equal(example.images["image"].values, rgb(1))

@@ -210,7 +210,7 @@ def test_complex_images_become_in_phase_and_quadrature():
 def test_modalities_are_left_out_as_often_as_asked():
     """Of 400 steps 0.3 lack one, either as often; all ranks lack the same. 4 standard errors."""
     data = Made(sources=("optical", "multispectral"), size=(4, 4))
-    options = {"drop_modality": 0.3, "crop_size": 4, "batch_size": 2, "world_size": 2}
+    options = {"missing": 0.3, "crop_size": 4, "batch_size": 2, "world_size": 2}
     first, second = (loader(data, rank=rank, **options).iterate(0, 400) for rank in (0, 1))
     lacking = Counter()
     for batch, other in zip(first, second, strict=True):
@@ -226,8 +226,8 @@ def test_modalities_are_left_out_as_often_as_asked():
     ("options", "message"),
     [
         ({"batch_size": 1, "world_size": 2}, "at least one example a process"),
-        ({"drop_modality": 0.5}, "expected several modalities, the data have image"),
-        ({"drop_modality": 1.0}, "under 1"),
+        ({"missing": 0.5}, "expected several modalities, the data have image"),
+        ({"missing": 1.0}, "under 1"),
     ],
 )
 def test_settings_that_cannot_be_meant(options, message):

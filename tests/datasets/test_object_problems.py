@@ -321,3 +321,35 @@ def test_the_work_grows_with_the_data_alone(tmp_path):
             write(folder / "labelTxt" / f"{number}.txt", "\n".join(lines))
         counted[-1] += calls(lambda f=folder: opened(f, labels="labelTxt"))
     assert counted[1] < 4.2 * counted[0]
+
+
+@pytest.mark.parametrize("both", [True, False])
+def test_pictures_of_one_name_in_two_parts(tmp_path, both):
+    """`file_name` is a bare name: val's labels belong on val's picture."""
+    pictures(tmp_path / "train", "0.png")
+    pictures(tmp_path / "val", "0.png")
+    for part in ("train", "val") if both else ("val",):
+        coco(tmp_path / "annotations" / f"instances_{part}.json", GOOD, images=("0.png",))
+    data = opened(tmp_path)
+    assert [(row.name, row.part) for row in data.rows] == (
+        [("train/0.png", "train"), ("val/0.png", "validation")]
+        if both
+        else [("val/0.png", "validation")]
+    )
+    for folder in ("a", "b"):
+        pictures(tmp_path / "more" / folder, "1.png")
+    coco(tmp_path / "more" / "labels.json", GOOD, images=("1.png",))
+    with pytest.raises(DatasetError):
+        opened(tmp_path / "more")
+
+
+def test_corners_of_yolo_are_not_taken_for_dotas(tmp_path):
+    pictures(tmp_path / "images", "1.png")
+    line = "0 0.1 0.1 0.3 0.1 0.3 0.2 0.1 0.2"
+    dota = "10 10 20 10 20 20 10 20 1"  # a class may be a number
+    write(tmp_path / "labelTxt" / "1.txt", f"{line}\n{dota}\n")
+    data = opened(tmp_path, "rotated-boxes")
+    assert data.classes == ("1",)
+    assert len(data.objects[0].boxes) == 1
+    (problem,) = data.problems
+    assert "YOLO's class and corners from 0 to 1" in str(problem)

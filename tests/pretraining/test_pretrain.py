@@ -162,6 +162,13 @@ def test_an_unfinished_run_says_so(archive, tmp_path):
         load_objective(result.run_dir)
 
 
+def test_a_run_in_float64_can_be_looked_at(archive, tmp_path):
+    config = config_for(archive, tmp_path / "run", steps=1, precision="float64")
+    objective = load_objective(pretrain(config, progress=False).run_dir)
+    assert {p.dtype for p in objective.parameters()} == {torch.float64}
+    assert evaluate(objective, archive, images=8, batch_size=8).loss["optical"] > 0
+
+
 def test_a_loss_that_is_not_finite_names_the_tiles(archive, tmp_path):
     """A learning rate far too high: the loss overflows after some steps."""
     out = tmp_path / "run"
@@ -183,6 +190,10 @@ def test_a_loss_that_is_not_finite_names_the_tiles(archive, tmp_path):
     ("changes", "message"),
     [
         ({"crop_size": 65}, "crop_size: expected a multiple of 32, got 65"),
+        ({"crop_size": -32}, "crop_size: expected a multiple of 32, got -32"),
+        ({"crop_size": 96, "mask_unit": 32}, "crop_size 96 is larger than the 64 px tiles"),
+        ({"mask_unit": 2}, "mask_unit"),
+        ({"shares": {"optical": 1}}, "shares"),
         ({"mask_ratio": 1.0}, "mask_ratio: expected over 0 and under 1"),
         ({"mask_unit": 24}, "mask_unit: 24 px does not divide an image of 64 x 64"),
         ({"model": "nanno"}, "model: expected one of nano"),

@@ -116,3 +116,10 @@ def test_resizing_is_for_optical_only():
     sar = Observation(torch.zeros(1, 1, 64, 64), "sar_amplitude", ("unknown",))
     with pytest.raises(ConfigError, match="speckle"):
         fit_to(sar, 32, "resize")
+
+
+def test_features_can_be_trained_on():
+    features = pooled_features(BlockMeans(), [rgb(images(4))])
+    layer = nn.Linear(features.shape[1], 2)
+    layer(features).sum().backward()
+    assert layer.weight.grad is not None

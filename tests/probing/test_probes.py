@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
-from ringmoe.errors import ShapeError
+from ringmoe.errors import DatasetError, ShapeError
 from ringmoe.probing import fit_linear, last_fifth, linear_probe, nearest_neighbours, vote
 from ringmoe.probing.result import score, standardise
 
@@ -124,3 +124,9 @@ def test_last_fifth_is_the_last_of_each_class():
 def test_shapes_are_checked():
     with pytest.raises(ShapeError, match="expected x"):
         fit_linear(torch.zeros(4, 2), torch.zeros(3, dtype=torch.long), l2=1.0)
+
+
+def test_classes_of_a_few_images_leave_one_to_choose_on():
+    assert last_fifth(torch.tensor([0, 0, 1, 1, 1, 1, 2])).nonzero().flatten().tolist() == [1, 5]
+    with pytest.raises(DatasetError, match="no class has two training images"):
+        last_fifth(torch.arange(3))

@@ -10,7 +10,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from tests.tasks.labelled import settings, write_backbone, write_images
 
-from ringmoe.datasets import DataConfig
+from ringmoe.datasets import DataConfig, open_data
 from ringmoe.errors import CheckpointError, ConfigError
 from ringmoe.models import load_model
 from ringmoe.tasks import (
@@ -23,8 +23,9 @@ from ringmoe.tasks import (
     load_task,
 )
 from ringmoe.tasks.adaptation import add_lora, merge_lora
-from ringmoe.tasks.validation import best_of
-from ringmoe.training import read_metrics
+from ringmoe.tasks.finetune import make_loader
+from ringmoe.tasks.validation import Validation, best_of
+from ringmoe.training import Ranks, RunFolder, Trainer, read_metrics
 from ringmoe.training.checkpoint import list_checkpoints, step_of
 
 pytestmark = pytest.mark.slow  # each trains
@@ -148,6 +149,42 @@ def test_a_run_on_other_data_is_not_resumed(tmp_path, checkpoint, data, run):
         finetune("segmentation", config, data, progress=False)
 
 
+def test_a_run_with_other_labels_or_another_split_is_not_resumed(tmp_path, checkpoint):
+    """The images are the same; what changes are a class and who is in the validation part."""
+    names = [f"{number}.png" for number in range(6)]
+    for number, name in enumerate(names):
+        Image.fromarray(np.full((32, 32, 3), 40 * number, np.uint8)).save(tmp_path / name)
+    data = DataConfig(path=tmp_path / "list.csv", sensor="rgb-dn8", classes=("dark", "light"))
+
+    def train(labels, parts, resume=True):
+        lines = zip(names, labels, parts, strict=True)
+        text = "".join(f"{name},{label},{part}\n" for name, label, part in lines)
+        data.path.write_text("image,label,split\n" + text)
+        config = settings(checkpoint, tmp_path / "run", steps=2, options={})
+        finetune("classification", config, data, resume=resume, progress=False)
+
+    labels, parts = ["dark"] * 3 + ["light"] * 3, ["train", "val", "test"] * 2
+    train(labels, parts, resume=False)
+    train(labels, parts)  # classes are a tuple here and a list in the run's file
+    for other in ((labels[::-1], parts), (labels, parts[::-1])):
+        with pytest.raises(ConfigError, match="cannot resume on other data"):
+            train(*other)
+
+
+def test_only_the_first_rank_reads_the_best_weights(run, data, tmp_path):
+    """The others' lines are those of the start: the weights that they name may be gone."""
+    shutil.copytree(run.run_dir, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "best")
+    model = load_task(run.model_dir)
+    config = settings(run.model_dir, tmp_path / "run", steps=24)
+    second = Trainer(Finetuning(model), config, Ranks(rank=1))
+    second.steps_taken = 24
+    loader = make_loader(open_data(data, "mask"), np.arange(2), config)
+    validation = Validation(second, loader, RunFolder(tmp_path / "run"), every=8, patience=0)
+    assert validation.best is not None
+    assert validation.finish() is None
+
+
 @pytest.mark.parametrize(
     ("scores", "patience", "ends_at"),
     [([0.5, 0.4, 0.4, 0.9], 2, 6), ([0.5, 0.4, 0.6, 0.5, 0.5], 2, 10), ([0.5, 0.4], 0, None)],
@@ -253,6 +290,8 @@ def test_classes_are_weighed_by_what_there_is_of_them(data):
         ("dreaming", {}, ConfigError, "task: expected one of .*segmentation.* got 'dreaming'"),
         ("segmentation", {"options": {"chanels": 8}}, ConfigError, "unknown option chanels"),
         ("segmentation", {"crop_size": 40}, ConfigError, "crop_size: expected a multiple of 32"),
+        ("segmentation", {"crop_size": 0}, ConfigError, "crop_size: expected a multiple of 32"),
+        ("segmentation", {"missing": 0.3}, ConfigError, "missing: expected several modalit"),
         (
             "segmentation",
             {"adapt": "convpass", "bypass": 400},

@@ -39,14 +39,20 @@ def test_the_newest_are_kept_in_order_of_steps(tmp_path):
     assert [p.name for p in list_checkpoints(tmp_path)] == ["step-000100", "step-000200"]
 
 
-def test_what_a_kill_left_half_written_is_no_checkpoint_and_goes(tmp_path):
+def test_what_a_kill_left_half_written_is_no_checkpoint_and_goes(tmp_path, monkeypatch):
     save_checkpoint(tmp_path, 1, {"weights": {"a": torch.zeros(1)}})
     half = tmp_path / ".step-000002.partial-4711"
     half.mkdir()
     (half / "state.json").write_text("{}")
     assert [p.name for p in list_checkpoints(tmp_path)] == ["step-000001"]
-    save_checkpoint(tmp_path, 2, {"weights": {"a": torch.zeros(1)}})
-    assert not half.exists()
+
+    def there(*_: object) -> None:
+        assert not half.exists()  # before the new one is written: it takes space
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", there)
+    with pytest.raises(WriteError):
+        save_checkpoint(tmp_path, 2, {"weights": {"a": torch.zeros(1)}})
 
 
 def test_a_write_that_fails_leaves_the_old_checkpoint_and_nothing_else(tmp_path, monkeypatch):

@@ -7,7 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from tests.training.ranks import train
+
+from ringmoe.errors import ConfigError
+from ringmoe.training import choose_device
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -25,3 +29,13 @@ def test_two_processes_equal_one(tmp_path):
         assert world_size == 2
         assert found[0] == pytest.approx(weights, rel=0, abs=1e-12)
         assert found[1] == pytest.approx(losses, rel=0, abs=1e-12)
+
+
+def test_a_device_that_is_not_here(monkeypatch):
+    assert choose_device("cpu") == torch.device("cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert choose_device("auto") == torch.device("cpu")
+    with pytest.raises(ConfigError, match="torch sees no GPU; use cpu or auto"):
+        choose_device("cuda")
+    with pytest.raises(ConfigError, match="expected auto, cpu or cuda, got 'gpu'"):
+        choose_device("gpu")

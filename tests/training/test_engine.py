@@ -222,6 +222,8 @@ def test_precision_by_device():
     [
         ({"steps": 0}, "steps: expected at least 1, got 0"),
         ({"learning_rate": -1.0}, "learning_rate: expected not negative"),
+        ({"seed": -1}, "seed: expected not negative, got -1"),
+        ({"keep_checkpoints": -1}, "keep_checkpoints: expected not negative"),  # 0 keeps all
         ({"ema": 1.0}, "ema"),
         ({"batch_size": 10, "accumulate": 4}, r"batch_size: expected a multiple of accumulate"),
     ],

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ringmoe.cli._figures import print_figures
 from ringmoe.tasks import Part, evaluate_run
+from ringmoe.training import choose_device
 
 
 def evaluate(
@@ -13,7 +14,7 @@ def evaluate(
     *,
     part: Part = "test",
     path: Path | None = None,
-    device: str = "cpu",
+    device: str = "auto",
     json: bool = False,
 ) -> None:
     """Score the model of a fine-tuning run.
@@ -25,10 +26,10 @@ def evaluate(
         run: The run's folder.
         part: Of the run's split: test, validation or train.
         path: Other labelled images in place of the run's own, read with the same settings.
-        device: Where to compute: cpu, cuda.
+        device: Where to compute: auto, cpu, cuda.
         json: Print JSON instead of tables.
     """
-    model, figures = evaluate_run(run, part, other=path, device=device)
+    model, figures = evaluate_run(run, part, other=path, device=choose_device(device))
     if json:
         from json import dumps
 

@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from ringmoe.cli._map_picture import draw_map
 from ringmoe.cli._predict_objects import find_objects
 from ringmoe.deployment import MapResult, predict_scene
@@ -19,6 +17,7 @@ from ringmoe.pruning.fingerprint import fingerprint
 from ringmoe.reports.objects import check_picture
 from ringmoe.scenes import Scene, open_scene
 from ringmoe.tasks import ObjectTask, TaskModel, load_task, read_task
+from ringmoe.training import choose_device
 
 
 def predict(
@@ -74,9 +73,7 @@ def predict(
     """
     folder = model_folder(checkpoint)
     facts = read_task(folder)
-    where = torch.device(
-        "cuda" if device == "auto" and torch.cuda.is_available() else device.replace("auto", "cpu")
-    )
+    where = choose_device(device)
     model = load_task(folder, device=where)
     if model.task.label_kind == "class":
         raise ConfigError(

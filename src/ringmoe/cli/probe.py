@@ -5,6 +5,7 @@ from __future__ import annotations
 from ringmoe.datasets import DataConfig
 from ringmoe.tasks.frozen import Method
 from ringmoe.tasks.frozen import probe as run_probe
+from ringmoe.training import choose_device
 
 
 def probe(
@@ -17,7 +18,7 @@ def probe(
     size: int = 96,
     resize: bool = False,
     batch_size: int = 32,
-    device: str = "cpu",
+    device: str = "auto",
     seed: int = 0,
     json: bool = False,
 ) -> None:
@@ -36,7 +37,7 @@ def probe(
         size: Height and width that images are cut or padded to, a multiple of 32.
         resize: Resample to that size in place of cutting; never SAR.
         batch_size: Images at once.
-        device: Where to compute: cpu, cuda.
+        device: Where to compute: auto, cpu, cuda.
         seed: Of random weights and of the episodes.
         json: Print JSON.
     """
@@ -49,7 +50,7 @@ def probe(
         size=size,
         resize=resize,
         batch_size=batch_size,
-        device=device,
+        device=choose_device(device),
         seed=seed,
     )
     if json:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from ringmoe.cli._overview import LONGEST_OF_OBJECTS, overview, step_of
 from ringmoe.cli.predict import model_folder
@@ -21,6 +20,7 @@ from ringmoe.reports.objects import check_picture, draw_tracks, write_picture
 from ringmoe.scenes import Scene, open_scene
 from ringmoe.tasks import ObjectTask, load_task, read_task
 from ringmoe.tasks.tracking import Similarity, TrackerOptions
+from ringmoe.training import choose_device
 
 
 def track(
@@ -91,9 +91,7 @@ def track(
     found = find_frames(frames)
     folder = model_folder(checkpoint)
     facts = read_task(folder)
-    where = torch.device(
-        "cuda" if device == "auto" and torch.cuda.is_available() else device.replace("auto", "cpu")
-    )
+    where = choose_device(device)
     model = load_task(folder, device=where)
     task = model.task
     if not isinstance(task, ObjectTask) or list(model.sources) != ["image"]:

@@ -18,7 +18,6 @@ LABEL_FOLDERS = {
     "height": ("heights", "height", "labels", "label"),
 }
 DATE_FOLDERS = {"before": ("A", "before"), "after": ("B", "after")}
-SUFFIXES = IMAGE_SUFFIXES | {".npy"}
 
 
 def read_folders(root: Path, kind: LabelKind, image_names: Sequence[str] = ()) -> list[Row]:
@@ -119,7 +118,7 @@ def _files(root: Path, names: Sequence[str]) -> dict[tuple[str, str], Path]:
     found: dict[tuple[str, str], Path] = {}
     for place, part in places.items():
         for path in sorted(place.glob("[!.]*")):
-            if path.suffix.lower() not in SUFFIXES:
+            if path.suffix.lower() not in IMAGE_SUFFIXES:
                 continue
             if (other := found.setdefault((part, path.stem), path)) != path:
                 raise DatasetError(

@@ -12,7 +12,12 @@ import numpy as np
 from ringmoe.errors import DatasetError, ShapeError
 from ringmoe.scenes import open_scene
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff"})
+IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".npy", ".png", ".tif", ".tiff"})
+
+
+def images_in(folder: Path) -> list[Path]:
+    """The image files right in a folder, by name; hidden ones are none."""
+    return [path for path in sorted(folder.glob("[!.]*")) if path.suffix.lower() in IMAGE_SUFFIXES]
 
 
 @dataclass(frozen=True, eq=False)

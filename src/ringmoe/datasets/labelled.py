@@ -132,11 +132,16 @@ class LabelledData(Protocol):
     def __getitem__(self, index: int) -> Example: ...
 
 
-def fingerprint(data: LabelledData) -> str:
+def fingerprint(data: LabelledData, split: Mapping[str, np.ndarray] | None = None) -> str:
     """What a resumed run compares: the same data give the same 16 hexadecimal digits.
 
-    Of kind, classes, sensors, channels and names, and of the files' sizes in bytes and the objects
-    where the data know them (attributes `sizes` and `objects`). Pixels are not read.
+    Of kind, classes, sensors, channels and names, and of the files' sizes in bytes, the classes and
+    the objects where the data know them (attributes `sizes`, `class_of` and `objects`). Pixels are
+    not read.
+
+    Args:
+        data: The data.
+        split: Indices of each part; goes into the digits too.
     """
     facts: dict[str, Any] = {
         "kind": data.kind,
@@ -148,6 +153,11 @@ def fingerprint(data: LabelledData) -> str:
         "names": list(data.names),
         "sizes": [int(size) for size in getattr(data, "sizes", ())],
     }
+    class_of = getattr(data, "class_of", None)
+    if class_of is not None:
+        facts["labels"] = class_of.tolist()
+    if split is not None:
+        facts["split"] = {part: np.asarray(indices).tolist() for part, indices in split.items()}
     objects = getattr(data, "objects", None)
     if objects is not None:
         facts["objects"] = [_digest(one) for one in objects]

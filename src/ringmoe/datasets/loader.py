@@ -64,7 +64,7 @@ class LabelledLoader:
         shuffle: Visit the examples in a new order every epoch; else in theirs.
         rank: Which slice of a batch to give.
         world_size: Of how many.
-        drop_modality: Share of the steps in which one of several modalities, drawn, is left out, so
+        missing: Share of the steps in which one of several modalities, drawn, is left out, so
             that a model learns to do without.
         how: "cut", or "resize": all of an image resampled to `crop_size`, never SAR.
         prefetch: Batches to prepare ahead, in a thread.
@@ -86,14 +86,14 @@ class LabelledLoader:
         shuffle: bool = True,
         rank: int = 0,
         world_size: int = 1,
-        drop_modality: float = 0.0,
+        missing: float = 0.0,
         how: How = "cut",
         prefetch: int = 2,
         threads: int = 1,
     ) -> None:
         self.data, self.indices = data, np.asarray(indices, np.int64)
         self.batch_size, self.crop_size = batch_size, crop_size
-        self._augment, self._how, self._drop = augment, how, drop_modality
+        self._augment, self._how, self._drop = augment, how, missing
         self._rank, self._world_size = rank, world_size
         self._prefetch, self._threads = prefetch, threads
         self._key = int(mix(seed, name_key("labelled")))
@@ -108,11 +108,11 @@ class LabelledLoader:
                 f"{self._world_size} (of which this is number {self._rank})"
             )
         if not 0 <= self._drop < 1:
-            raise ConfigError(f"drop_modality: expected 0 or more, under 1, got {self._drop}")
+            raise ConfigError(f"missing: expected 0 or more, under 1, got {self._drop}")
         sources = self.data.sources
         if self._drop and (len(sources) < 2 or set(sources) == set(DATES)):
             raise ConfigError(
-                f"drop_modality: expected several modalities, the data have {', '.join(sources)}"
+                f"missing: expected several modalities, the data have {', '.join(sources)}"
             )
         sar = [name for name, source in sources.items() if source.modality.startswith("sar")]
         if self._how == "resize" and sar:

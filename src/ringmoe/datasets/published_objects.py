@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ringmoe.datasets.config import DataConfig
+from ringmoe.datasets.images import IMAGE_SUFFIXES
 from ringmoe.datasets.labelled import LabelKind
 from ringmoe.datasets.labelled_files import LabelledFiles, as_data
 from ringmoe.datasets.objects.annotations import Found
@@ -19,7 +20,7 @@ from ringmoe.datasets.objects.coco import read_coco
 from ringmoe.datasets.objects.dota import read_dota
 from ringmoe.datasets.objects.mot import read_mot
 from ringmoe.datasets.objects.opening import number_objects
-from ringmoe.datasets.objects.pairing import SUFFIXES, Files, read_names
+from ringmoe.datasets.objects.pairing import Files, read_names
 from ringmoe.datasets.objects.voc import read_voc
 from ringmoe.errors import ConfigError, DatasetError
 from ringmoe.scenes.gdal import open_gdal
@@ -73,7 +74,7 @@ def _read(benchmark: ObjectBenchmark, part: Part, root: Path, kind: LabelKind) -
     if benchmark.format == "MOT":
         sequences = sorted(file.parent.parent for file in labels.glob("*/gt/gt.txt"))
         return read_mot(root, sequences, rotated)
-    images = _files(folder, SUFFIXES)
+    images = _files(folder, IMAGE_SUFFIXES)
     if benchmark.format == "COCO":
         found = read_coco(root, [labels], images, rotated)
         # The folder has the images of all parts: those of another are not amiss.

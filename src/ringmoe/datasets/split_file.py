@@ -11,7 +11,7 @@ import numpy as np
 
 from ringmoe.datasets.config import PARTS
 from ringmoe.datasets.labelled import LabelledData
-from ringmoe.datasets.table import part_named
+from ringmoe.datasets.table import part_named, read_text
 from ringmoe.errors import DatasetError
 from ringmoe.files import replacing
 
@@ -45,7 +45,7 @@ def read_split(path: str | Path, data: LabelledData) -> Split:
         raise DatasetError(f"{path}: there is no such split; check data.split")
     index_of = {name: index for index, name in enumerate(data.names)}
     found: dict[str, list[int]] = {part: [] for part in PARTS}
-    with open(path, newline="", encoding="utf-8-sig") as handle:
+    with io.StringIO(read_text(path), newline="") as handle:
         reader = csv.DictReader(handle)
         if not {"name", "part"} <= set(reader.fieldnames or ()):
             raise DatasetError(

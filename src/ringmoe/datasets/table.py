@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +74,7 @@ def read_csv(file: Path, kind: LabelKind, image_names: Sequence[str] = ()) -> li
     """
     if not file.is_file():
         raise DatasetError(f"{file}: there is no such file; check data.path")
-    with open(file, newline="", encoding="utf-8-sig") as handle:
+    with io.StringIO(read_text(file), newline="") as handle:
         reader = csv.DictReader(handle, skipinitialspace=True)
         columns = tuple(name.strip() for name in reader.fieldnames or ())
         reader.fieldnames = columns
@@ -89,6 +90,18 @@ def read_csv(file: Path, kind: LabelKind, image_names: Sequence[str] = ()) -> li
         raise DatasetError(f"{file}: lists no example: add a line for each below the header")
     check_unique(rows)
     return rows
+
+
+def read_text(file: Path) -> str:
+    """What a UTF-8 file says.
+
+    Raises:
+        DatasetError: It is in another encoding.
+    """
+    try:
+        return file.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{file}: is no UTF-8 ({error}): save it as UTF-8") from None
 
 
 def check_unique(rows: Sequence[Row]) -> None:

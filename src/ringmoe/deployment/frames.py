@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ringmoe.datasets.images import images_in
 from ringmoe.datasets.objects.mot import IMAGE_FOLDERS
-from ringmoe.datasets.objects.pairing import SUFFIXES
 from ringmoe.errors import DatasetError
 
 _INFO = "seqinfo.ini"
@@ -100,8 +100,7 @@ def _pictures(folder: Path, named: str | None) -> list[Path]:
     """The images of a folder, or of the one in it in which MOT sequences have theirs."""
     places = [*([folder / named] if named else []), *(folder / name for name in IMAGE_FOLDERS)]
     for place in (*places, folder):
-        found = [path for path in sorted(place.glob("[!.]*")) if path.suffix.lower() in SUFFIXES]
-        if found:
+        if found := images_in(place):
             return found
     return []
 

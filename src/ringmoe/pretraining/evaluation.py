@@ -76,7 +76,8 @@ def load_objective(run_dir: Path | str, device: torch.device | str = "cpu") -> M
     run = RunFolder(run_dir)
     config = PretrainConfig.from_run(run)
     model = load_model(run.model_path)
-    objective = objective_around(model, config)
+    weights = next(model.parameters()).dtype
+    objective = objective_around(model, config).to(weights)
     path = run.path / HEADS_FILE
     try:
         heads = load_file(path)

@@ -26,6 +26,7 @@ from ringmoe.training import (
     fit,
     join_ranks,
     require,
+    require_crop,
     to_plain,
 )
 
@@ -92,7 +93,7 @@ class PretrainConfig(TrainingConfig):
         """
         super().check()
         require(self, "model", self.model in PRESETS, f"one of {', '.join(PRESETS)}")
-        require(self, "crop_size", self.crop_size % 32 == 0, "a multiple of 32")
+        require_crop(self)
         require(self, "mask_ratio", 0 < self.mask_ratio < 1, "over 0 and under 1")
         require(self, "balance_weight", self.balance_weight >= 0, "not negative")
         preset(self.model).replace(**self.overrides)
@@ -178,9 +179,7 @@ def pretrain(config: PretrainConfig, *, resume: bool = False, progress: bool = T
     with join_ranks(config.device) as ranks:
         archive = Archive.open(config.archive)
         modalities = chosen_modalities(config, archive)
-        run = begin_run(config.out, to_plain(config), archive.fingerprint, ranks, resume=resume)
-        trainer = Trainer(make_objective(config, modalities), config, ranks)
-        trainer.resume(run)
+        objective = make_objective(config, modalities)
         loader = TileLoader(
             archive,
             batch_size=config.batch_size // config.accumulate,
@@ -192,6 +191,10 @@ def pretrain(config: PretrainConfig, *, resume: bool = False, progress: bool = T
             world_size=ranks.world_size,
             crop=config.crop,
         )
+        # What cannot be has been refused by now: the folder of a run begins with the run.
+        run = begin_run(config.out, to_plain(config), archive.fingerprint, ranks, resume=resume)
+        trainer = Trainer(objective, config, ranks)
+        trainer.resume(run)
         fit(trainer, loader, run, progress=progress)
         if ranks.is_main:
             _save_result(trainer, run)

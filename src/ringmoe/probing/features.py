@@ -92,7 +92,7 @@ def _frozen(model: nn.Module) -> Iterator[None]:
     training = model.training
     model.eval()
     try:
-        with torch.inference_mode():
+        with torch.no_grad():  # tensors of inference mode could not be trained on
             yield
     finally:
         model.train(training)

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ringmoe.errors import DatasetError
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -60,12 +62,22 @@ def last_fifth(labels: Tensor) -> Tensor:
     """The last fifth of each class in the given order, `(N,)` bool: where settings are chosen.
 
     Neighbours in a data set's order are often views of one place: a part taken from between the
-    others looks easier than new places are, and chooses too little regularisation.
+    others looks easier than new places are, and chooses too little regularisation. Of classes of
+    two to four it is the last one.
+
+    Raises:
+        DatasetError: No class has two.
     """
     chosen = torch.zeros(len(labels), dtype=torch.bool)
     for label in labels.unique():
         members = torch.nonzero(labels == label).flatten()
-        chosen[members[len(members) - len(members) // 5 :]] = True
+        last = max(len(members) // 5, min(len(members) - 1, 1))
+        chosen[members[len(members) - last :]] = True
+    if not chosen.any():
+        raise DatasetError(
+            "no class has two training images, so that settings cannot be chosen on one: add "
+            "images, or a validation part"
+        )
     return chosen
 
 

@@ -24,6 +24,7 @@ from ringmoe.training import (
     fit,
     join_ranks,
     require,
+    require_crop,
     to_plain,
 )
 
@@ -66,7 +67,7 @@ class DistilConfig(TrainingConfig):
             ConfigError: Naming the key, what was expected and what was found.
         """
         super().check()
-        require(self, "crop_size", self.crop_size % 32 == 0, "a multiple of 32")
+        require_crop(self)
         require(self, "balance_weight", self.balance_weight >= 0, "not negative")
         for modality in (*self.modalities, *self.shares):
             modality_named(modality)
@@ -94,10 +95,6 @@ def distil(config: DistilConfig, *, resume: bool = False, progress: bool = True)
         archive = Archive.open(config.archive)
         modalities = _chosen_modalities(config, archive)
         objective = make_distillation(config, modalities, ranks)
-        data = f"{archive.fingerprint}, teacher {fingerprint(config.teacher)}"
-        run = begin_run(config.out, to_plain(config), data, ranks, resume=resume)
-        trainer = Trainer(objective, config, ranks)
-        trainer.resume(run)
         loader = TileLoader(
             archive,
             batch_size=config.batch_size // config.accumulate,
@@ -109,6 +106,10 @@ def distil(config: DistilConfig, *, resume: bool = False, progress: bool = True)
             world_size=ranks.world_size,
             crop=config.crop,
         )
+        data = f"{archive.fingerprint}, teacher {fingerprint(config.teacher)}"
+        run = begin_run(config.out, to_plain(config), data, ranks, resume=resume)
+        trainer = Trainer(objective, config, ranks)
+        trainer.resume(run)
         fit(trainer, loader, run, progress=progress)
         if ranks.is_main:
             _save_result(trainer, objective, config, run)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ringmoe.tasks.adaptation import Adaptation
-from ringmoe.training import TrainingConfig, require
+from ringmoe.training import TrainingConfig, require, require_crop
 
 
 @dataclass(kw_only=True)
@@ -23,7 +23,7 @@ class FinetuneConfig(TrainingConfig):
         rank: Of LoRA's updates.
         bypass: Width of the convolutional bypasses.
         layer_decay: Learning rate of a block over that of the next; 1 for one rate.
-        head_rate: Learning rate of the head over that of the last block.
+        head_rate: Learning rate of the head over that of the schedule.
         balance_classes: Weight classes in the loss by the inverse of their share of the training
             labels.
         missing: With images of several modalities, the share of training batches that one of them
@@ -61,7 +61,7 @@ class FinetuneConfig(TrainingConfig):
             ConfigError: Naming the key, what was expected and what was found.
         """
         super().check()
-        require(self, "crop_size", self.crop_size % 32 == 0, "a multiple of 32")
+        require_crop(self)
         for key in ("rank", "bypass", "evaluate_every"):
             require(self, key, getattr(self, key) >= 1, "at least 1")
         require(self, "layer_decay", 0 < self.layer_decay <= 1, "over 0, at most 1")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -93,9 +93,13 @@ def finetune(
         examples, parts = _open(task, data, split)
         made = make_task(task, config, examples, parts["train"])
         model = make_model(made, config, examples, ranks)
-        known = _plain(data) if isinstance(data, DataConfig) else None
-        settings = {"task": task, **to_plain(config), "data": known}
-        run = begin_run(config.out, settings, fingerprint(examples), ranks, resume=resume)
+        described = to_plain(data) if isinstance(data, DataConfig) else None
+        settings = {"task": task, **to_plain(config), "data": described}
+        loader = make_loader(examples, parts["train"], config, ranks)
+        unseen = parts["validation"]
+        validation_loader = make_loader(examples, unseen, config) if len(unseen) else None
+        known = fingerprint(examples, parts)
+        run = begin_run(config.out, settings, known, ranks, resume=resume)
         if ranks.is_main:
             write_split(run.path / SPLIT, examples, parts)
         objective = Finetuning(model, layer_decay=config.layer_decay, head_rate=config.head_rate)
@@ -103,15 +107,12 @@ def finetune(
         trainer.resume(run)
         validation = Validation(
             trainer,
-            make_loader(examples, parts["validation"], config)
-            if len(parts["validation"])
-            else None,
+            validation_loader,
             run,
             every=config.evaluate_every,
             patience=config.patience,
         )
         if not validation.ended:
-            loader = make_loader(examples, parts["train"], config, ranks)
             fit(trainer, loader, run, progress=progress, after_step=validation)
         best = validation.finish()
         if ranks.is_main:
@@ -235,15 +236,9 @@ def make_loader(
         shuffle=training,
         rank=ranks.rank if ranks else 0,
         world_size=ranks.world_size if ranks else 1,
-        drop_modality=config.missing if training else 0.0,
+        missing=config.missing if training else 0.0,
         how="resize" if config.resize else "cut",
     )
-
-
-def _plain(data: DataConfig) -> dict[str, Any]:
-    """As YAML can hold it."""
-    values = asdict(data).items()
-    return {key: str(value) if isinstance(value, Path) else value for key, value in values}
 
 
 def _save(model: TaskModel, config: FinetuneConfig, run: RunFolder, best: Figures | None) -> None:

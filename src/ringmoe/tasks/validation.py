@@ -94,7 +94,9 @@ class Validation:
         return bool(self.patience) and len(self.lines) - 1 - last_better >= self.patience
 
     def finish(self) -> Figures | None:
-        """Give the model the best weights; returns what they score."""
+        """Give the model of the first rank, which saves it, the best weights; what they score."""
+        if not self.trainer.ranks.is_main:
+            return None  # only the first knows the lines, and which weights still lie there
         best = self.best
         if best is not None:
             path = self.best_path / f"step-{best['step']:06d}"

@@ -2,8 +2,8 @@
 
 from ringmoe.training.balance import balance_loss, stack_loads, total_balance
 from ringmoe.training.checkpoint import load_checkpoint, load_weights, save_checkpoint
-from ringmoe.training.config import TrainingConfig, require, to_plain
-from ringmoe.training.distributed import Ranks, is_first_process, join_ranks
+from ringmoe.training.config import TrainingConfig, require, require_crop, to_plain
+from ringmoe.training.distributed import Ranks, choose_device, is_first_process, join_ranks
 from ringmoe.training.engine import DataSource, StepResult, Trainer, fit
 from ringmoe.training.metrics import read_metrics
 from ringmoe.training.objective import Objective, Terms
@@ -22,6 +22,7 @@ __all__ = [
     "TrainingConfig",
     "balance_loss",
     "begin_run",
+    "choose_device",
     "choose_precision",
     "fit",
     "is_first_process",
@@ -30,6 +31,7 @@ __all__ = [
     "load_weights",
     "read_metrics",
     "require",
+    "require_crop",
     "save_checkpoint",
     "stack_loads",
     "to_plain",

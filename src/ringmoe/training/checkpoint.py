@@ -47,6 +47,8 @@ def save_checkpoint(
     Raises:
         WriteError: It could not be written whole; older checkpoints stand untouched.
     """
+    for rest in folder.glob(".step-*"):  # of a run killed while it wrote: its space is needed
+        shutil.rmtree(rest)
     path = folder / f"step-{step:06d}"
     with replacing(path) as partial:
         partial.mkdir()
@@ -59,9 +61,8 @@ def save_checkpoint(
                     f"cannot write {path}: {error}; free some space and go on with --resume"
                 ) from error
         (partial / "state.json").write_text(json.dumps({"format": FORMAT, "step": step}) + "\n")
-    old = list_checkpoints(folder)[:-keep] if keep else []
-    for rest in [*old, *folder.glob(".step-*")]:  # the latter of a run killed while it wrote
-        shutil.rmtree(rest)
+    for old in list_checkpoints(folder)[:-keep] if keep else ():
+        shutil.rmtree(old)
     return path
 
 

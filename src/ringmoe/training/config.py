@@ -68,7 +68,14 @@ class TrainingConfig:
         """
         for key in ("steps", "batch_size", "accumulate", "log_every", "checkpoint_every"):
             require(self, key, getattr(self, key) >= 1, "at least 1")
-        for key in ("learning_rate", "weight_decay", "warmup_steps", "clip_norm"):
+        for key in (
+            "learning_rate",
+            "weight_decay",
+            "warmup_steps",
+            "clip_norm",
+            "seed",
+            "keep_checkpoints",
+        ):
             require(self, key, getattr(self, key) >= 0, "not negative")
         require(self, "ema", 0 <= self.ema < 1, "at least 0 and under 1")
         require(
@@ -85,8 +92,14 @@ def require(config: TrainingConfig, key: str, holds: bool, expected: str) -> Non
         raise ConfigError(f"{key}: expected {expected}, got {getattr(config, key)!r}")
 
 
-def to_plain(config: TrainingConfig) -> dict[str, Any]:
-    """A configuration as YAML and JSON can hold it."""
+def require_crop(config: Any) -> None:
+    """Raise a ConfigError unless `crop_size` is one that the backbone takes."""
+    fits = config.crop_size > 0 and config.crop_size % 32 == 0
+    require(config, "crop_size", fits, "a multiple of 32")
+
+
+def to_plain(config: Any) -> dict[str, Any]:
+    """A dataclass as YAML and JSON can hold it."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, Path):

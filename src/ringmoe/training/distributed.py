@@ -6,12 +6,17 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
 from ringmoe.errors import ConfigError
+
+# Ranks wait for the first while it evaluates or writes, which may take longer than torch's ten
+# minutes; should one die, torchrun ends the others.
+_PATIENCE = timedelta(hours=6)
 
 
 @dataclass(frozen=True)
@@ -82,23 +87,31 @@ def join_ranks(device: str = "auto") -> Iterator[Ranks]:
         ConfigError: The device does not exist here.
     """
     if dist.is_initialized():  # somebody else's group: use it, leave it standing
-        yield Ranks(dist.get_rank(), dist.get_world_size(), _device(device))
+        yield Ranks(dist.get_rank(), dist.get_world_size(), choose_device(device))
         return
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
-    here = _device(device)
+    here = choose_device(device)
     if world_size == 1:
         yield Ranks(device=here)
         return
     if here.type == "cuda":
         torch.cuda.set_device(here)
-    dist.init_process_group("nccl" if here.type == "cuda" else "gloo")
+    dist.init_process_group("nccl" if here.type == "cuda" else "gloo", timeout=_PATIENCE)
     try:
         yield Ranks(dist.get_rank(), world_size, here)
     finally:
         dist.destroy_process_group()
 
 
-def _device(name: str) -> torch.device:
+def choose_device(name: str = "auto") -> torch.device:
+    """The device of that name; under torchrun, of several GPUs the one of the local rank.
+
+    Args:
+        name: "auto" (a GPU where there is one), or what `torch.device` takes.
+
+    Raises:
+        ConfigError: The device does not exist here.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:

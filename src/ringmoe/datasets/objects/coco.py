@@ -106,10 +106,12 @@ def _read_file(
             found.report("entry that cannot be read", file, f"image {image!r}: no file_name or id")
             continue
         mine = things.pop(number, [])
-        path = _match(name, by_name)
-        if path is None:
-            found.report("labels without image", file, f"there is no file {name}")
+        matches = _match(name, by_name, root, part_in(file, root))
+        if len(matches) != 1:
+            said = f"there are {', '.join(map(str, matches))}" if matches else "there is no file"
+            found.report("labels without image", file, f"{said} {name}")
             continue
+        (path,) = matches
         if path in used:
             found.report("image listed twice", file, f"{name} stands there already, left out")
             continue
@@ -128,12 +130,12 @@ def _read_file(
         )
 
 
-def _match(name: str, by_name: dict[str, list[Path]]) -> Path | None:
-    """The file that an entry means: of several with the name, the one whose folders agree."""
+def _match(name: str, by_name: dict[str, list[Path]], root: Path, part: str) -> list[Path]:
+    """The file that an entry means: of several, those whose folders agree, and whose part does."""
     name = name.replace("\\", "/")
     paths = by_name.get(name.rpartition("/")[2], [])
-    ending = [path for path in paths if path.as_posix().endswith("/" + name.lstrip("./"))]
-    return next(iter(ending or paths), None)
+    paths = [p for p in paths if p.as_posix().endswith("/" + name.lstrip("./"))] or paths
+    return [p for p in paths if part_in(p, root) == part] or paths
 
 
 def _annotations(

@@ -44,9 +44,27 @@ def _read_file(path: Path, rotated: bool, found: Found) -> Annotations:
                 f"line {number}: expected 8 numbers, a class and a difficulty, found {line!r}",
             )
             continue
+        if len(words) == 9 and _is_yolo(words):
+            found.report(
+                "line that cannot be read",
+                path,
+                f"line {number}: expected DOTA's corners in pixels and a class, found YOLO's class "
+                f"and corners from 0 to 1: {line!r}",
+            )
+            ignored.pop()
+            continue
         corners.append(points)
         names.append(name)
     if not corners:
         return Annotations.of([], names, ignored, rotated)
     boxes = quadrilateral_to_cxcywhr(corners) if rotated else enclosing(corners)
     return Annotations.of(boxes, names, ignored, rotated)
+
+
+def _is_yolo(words: list[str]) -> bool:
+    """`class x1 y1 x2 y2 x3 y3 x4 y4`, corners as shares of the image's sides."""
+    try:
+        corners = [float(word) for word in words[1:]]
+    except ValueError:
+        return False
+    return words[0].isdigit() and all(-0.5 <= corner <= 1.5 for corner in corners)

@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ringmoe.datasets.config import DataConfig
+from ringmoe.datasets.images import IMAGE_SUFFIXES
 from ringmoe.datasets.objects.annotations import Found
 from ringmoe.datasets.objects.coco import is_coco, read_coco
 from ringmoe.datasets.objects.dota import read_dota
 from ringmoe.datasets.objects.masks import HRSID_SUFFIX, read_instance_masks
 from ringmoe.datasets.objects.mot import read_mot
-from ringmoe.datasets.objects.pairing import SUFFIXES, Files, part_in, read_part_lists
+from ringmoe.datasets.objects.pairing import Files, part_in, read_part_lists
 from ringmoe.datasets.objects.points import is_point_table, read_point_tracks
 from ringmoe.datasets.objects.simulation import read_simulated_objects, read_simulated_videos
 from ringmoe.datasets.objects.table import read_object_csv
@@ -70,7 +71,7 @@ def _readers(root: Path, labels: Path, rotated: bool) -> dict[str, Read]:
     """The formats that are there, and how each is read."""
     below = _listed(root)
     listed = [labels] if labels.is_file() else below if labels == root else _listed(labels)
-    images = tuple(file for file in below if file.suffix.lower() in SUFFIXES)
+    images = tuple(file for file in below if file.suffix.lower() in IMAGE_SUFFIXES)
     readers: dict[str, Read] = {}
     sequences = [f.parent.parent for f in listed if f.name == "gt.txt" and f.parent.name == "gt"]
     if sequences:
@@ -100,7 +101,7 @@ def _readers(root: Path, labels: Path, rotated: bool) -> dict[str, Read]:
 def _mask_readers(
     root: Path, labels: Path, listed: Sequence[Path], images: tuple[Path, ...], rotated: bool
 ) -> dict[str, Read]:
-    pictures = [file for file in listed if file.suffix.lower() in SUFFIXES]
+    pictures = [file for file in listed if file.suffix.lower() in IMAGE_SUFFIXES]
     hrsid = [file for file in pictures if file.stem.endswith(HRSID_SUFFIX)]
     if hrsid:
         # HRSID colours the classes too; that is no picture to be labelled.

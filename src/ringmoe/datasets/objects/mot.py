@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from ringmoe.boxes import xyxy_to_cxcywhr
+from ringmoe.datasets.images import images_in
 from ringmoe.datasets.objects.annotations import Annotations, Found
-from ringmoe.datasets.objects.pairing import SUFFIXES, part_in
+from ringmoe.datasets.objects.pairing import part_in
 from ringmoe.datasets.objects.voc import report_upright
 from ringmoe.datasets.table import Row
 
@@ -170,8 +171,7 @@ def _pictures(folder: Path, found: Found) -> list[Path]:
     """The pictures of a sequence, in the folder that seqinfo.ini names or a usual one."""
     names = [*_told(folder / "seqinfo.ini", found), *IMAGE_FOLDERS]
     for place in (*(folder / name for name in names), folder):
-        pictures = [path for path in sorted(place.glob("[!.]*")) if path.suffix.lower() in SUFFIXES]
-        if pictures:
+        if pictures := images_in(place):
             return pictures
     found.report("sequence without pictures", folder, f"none in {', '.join(names)}")
     return []

@@ -13,8 +13,6 @@ from ringmoe.datasets.objects.annotations import Annotations, Found
 from ringmoe.datasets.table import PART_NAMES, Row
 from ringmoe.errors import DatasetError
 
-SUFFIXES = IMAGE_SUFFIXES | {".bmp", ".npy"}
-
 
 class LabelFileError(Exception):
     """A label file says nothing that can be understood; the message says why."""
@@ -136,4 +134,4 @@ def read_names(file: Path) -> list[str]:
 
 
 def _stem(name: str) -> str:
-    return Path(name).stem if Path(name).suffix.lower() in SUFFIXES | {".xml"} else name
+    return Path(name).stem if Path(name).suffix.lower() in IMAGE_SUFFIXES | {".xml"} else name

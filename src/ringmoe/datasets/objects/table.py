@@ -18,7 +18,7 @@ from ringmoe.boxes import (
 )
 from ringmoe.datasets.objects.annotations import Annotations, Found
 from ringmoe.datasets.objects.voc import report_upright
-from ringmoe.datasets.table import Row, check_there, part_named
+from ringmoe.datasets.table import Row, check_there, part_named, read_text
 from ringmoe.errors import DatasetError
 
 CLASS_COLUMNS = ("class", "label", "name")
@@ -49,7 +49,7 @@ def read_object_csv(file: Path, rotated: bool) -> Found:
     found = Found()
     lines: dict[str, list[tuple[np.ndarray, str, bool, int]]] = {}
     parts: dict[str, str] = {}
-    with io.StringIO(_text(file), newline="") as handle:
+    with io.StringIO(read_text(file), newline="") as handle:
         reader = csv.DictReader(handle, skipinitialspace=True)
         columns = tuple(name.strip() for name in reader.fieldnames or ())
         reader.fieldnames = columns
@@ -81,13 +81,6 @@ def read_object_csv(file: Path, rotated: bool) -> Found:
         said = Annotations.of(boxes, names, ignored, rotated, ids if "id" in columns else None)
         found.add(row, said)
     return found
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{file}: is no UTF-8 ({error}): save it as UTF-8") from None
 
 
 def _columns(file: Path, columns: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
