@@ -11,12 +11,14 @@ from scipy import stats
 
 from ringmoe.simulation.landscape import block_mean
 from ringmoe.simulation.materials import CLASS_OF, INDEX, LAND_COVER, METAL, Scattering
+from ringmoe.simulation.objects import new_object
 from ringmoe.simulation.plan import Building
 from ringmoe.simulation.raster import GSD
-from ringmoe.simulation.reflectors import Reflectors, of_buildings
+from ringmoe.simulation.reflectors import Reflectors, of_buildings, of_object
 from ringmoe.simulation.sar import (
     LOOKS,
     NOISE,
+    bright_points,
     covariance_of,
     observe_sar_amplitude,
     observe_sar_complex,
@@ -190,7 +192,7 @@ def test_calm_water_shows_the_noise_in_cross_polarisation(uniform):
 
 def points(x, y, power=16.0, turn=0.0, even=False):
     one = (np.array([float(v)]) for v in (x, y, power, turn))
-    return Reflectors(*one, np.array([even]))
+    return Reflectors(*one, np.array([even]), np.zeros(1))
 
 
 def test_a_trihedral_in_the_middle_of_a_pixel_has_its_cross_section_there():
@@ -253,6 +255,67 @@ def test_radar_shadow_lies_behind_what_stands(uniform):
     assert set(dark[:, 0]) == {30, 31, 32, 33}
     assert dark[:, 1].max() == 29
     assert (30 - dark[:, 1].min()) * GSD == pytest.approx(14, abs=GSD)
+
+
+def with_roof(plain, height, *buildings):
+    """A plain with buildings, and a roof of that height on cells 80 to 88 each way."""
+    raster = plain.base_height.copy()
+    for building in buildings:
+        where, covered, roof = building.footprint(raster.shape)
+        raster[where][covered] = roof[covered]
+    raster[60:68, 80:88] = np.maximum(raster[60:68, 80:88], height)
+    return replace(plain, base_height=raster, buildings=buildings)
+
+
+def share_seen(landscape):
+    """Of the power that all bright points would have."""
+    seen = bright_points(landscape).power.sum()
+    parts = [of_buildings(landscape.buildings, landscape.radar, landscape.seed)]
+    parts += [of_object(thing, landscape.radar) for thing in landscape.objects]
+    return seen / sum(part.power.sum() for part in parts)
+
+
+def test_what_stands_in_radar_shadow_is_dark(uniform):
+    """Behind 20 m at x = 80, radar in the east at 55 degrees, it is dark from x = 66 to 80."""
+    plain = uniform("asphalt")
+    for wall, expected in ((62, 1), (64.5, 1), (67, 0), (79, 0)):
+        house = Building(x=wall - 10, y=64, heading=0, length=20, width=6, eaves=4)
+        assert share_seen(with_roof(plain, 20, house)) == expected
+    van = new_object(np.random.default_rng(0), 1, "van", 0, 64, 0.0)
+    for x, expected in ((58, 1), (74, 0), (95, 1)):
+        assert share_seen(replace(with_roof(plain, 20), objects=(replace(van, x=x),))) == expected
+
+
+def test_a_tower_shines_as_far_as_it_rises_over_the_roof_before_it(uniform):
+    """Of 20 m of wall 15 m stand over a roof of 5 m; behind a roof of 25 m nothing does."""
+    tower = Building(x=77, y=64, heading=0, length=6, width=6, eaves=20)
+    for roof, expected in ((0, 1), (5, 0.75), (25, 0)):
+        assert share_seen(with_roof(uniform("asphalt"), roof, tower)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("degrees", [0, 20, 45, 70, 90, 110, 160])
+def test_nothing_hides_itself_from_the_radar(degrees, uniform):
+    """All bright points of a ship and of a building that stand alone, turned as they may be."""
+    turn = math.radians(degrees)
+    ship = new_object(np.random.default_rng(1), 1, "cargo ship", 64, 64, turn)
+    assert share_seen(replace(uniform("sea water"), objects=(ship,))) == pytest.approx(1)
+    hall = Building(x=40.3, y=40.8, heading=turn, length=40, width=17, eaves=9, ridge=3)
+    assert share_seen(with_roof(uniform("asphalt"), 0, hall)) == pytest.approx(1)
+
+
+def test_what_of_a_ship_is_under_a_bridge_is_dark(uniform):
+    """A bridge from x = 60 on, the radar in the west: the points on the water before it stay."""
+    sea = uniform("sea water", radar=(270.0, 55.0))
+    material, deck = sea.base_material.copy(), sea.deck.copy()
+    material[:, 60:80], deck[:, 60:80] = INDEX["concrete"], 6.0
+    ship = new_object(np.random.default_rng(1), 1, "barge", 60, 64, 0.0)
+    under = replace(sea, base_material=material, deck=deck, base_height=deck, objects=(ship,))
+    alone, seen = of_object(ship, sea.radar), bright_points(under)
+    outside = (alone.x < 60) | (alone.x >= 80)
+    assert 0 < (alone.power * outside).sum() < alone.power.sum()
+    assert (seen.power[~outside] == 0).all()
+    before = alone.x < 60
+    np.testing.assert_array_equal(seen.power[before], alone.power[before])
 
 
 def test_slopes_towards_the_radar_are_brighter(uniform):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -40,6 +40,7 @@ class Reflectors:
         power: Radar cross section in square metres.
         turn: psi of a dihedral, radians.
         even: Whether it is a dihedral (else a trihedral).
+        height: Of the object or the wall that it belongs to, metres above the ground.
     """
 
     x: Array
@@ -47,6 +48,7 @@ class Reflectors:
     power: Array
     turn: Array
     even: Array
+    height: Array
 
     @classmethod
     def joined(cls, parts: Iterable[Reflectors]) -> Reflectors:
@@ -54,9 +56,13 @@ class Reflectors:
         sets = list(parts)
         if not sets:
             nothing = np.zeros(0)
-            return cls(nothing, nothing, nothing, nothing, nothing.astype(bool))
-        names = ("x", "y", "power", "turn", "even")
+            return cls(nothing, nothing, nothing, nothing, nothing.astype(bool), nothing)
+        names = ("x", "y", "power", "turn", "even", "height")
         return cls(*(np.concatenate([getattr(one, name) for one in sets]) for name in names))
+
+    def dimmed(self, share: Array) -> Reflectors:
+        """The same points with a share of their power each, `(N,)` in [0, 1]."""
+        return replace(self, power=self.power * share)
 
     def scattering(self) -> Array:
         """HH, HV, VH, VV amplitudes in metres, `(4, N)`: the root of the cross section."""
@@ -95,8 +101,9 @@ def of_object(thing: SceneObject, radar: Illumination) -> Reflectors:
     places = np.stack([ahead * thing.length, left * thing.width], axis=1)
     x, y = to_world(places, thing.x, thing.y, thing.heading).T
     return Reflectors(
-        x, y, total * share / share.sum(), rng.normal(0, 0.25, count), rng.random(count) < 0.6
-    )
+        x, y, total * share / share.sum(), rng.normal(0, 0.25, count), rng.random(count) < 0.6,
+        np.full(count, thing.height),
+    )  # fmt: skip
 
 
 def of_buildings(buildings: Iterable[Building], radar: Illumination, seed: int) -> Reflectors:
@@ -127,5 +134,6 @@ def of_buildings(buildings: Iterable[Building], radar: Illumination, seed: int) 
             place = (np.arange(count) + rng.uniform(0.2, 0.8, count)) / count
             x, y = (start + place[:, None] * along + 0.6 * normal).T
             turn = rng.normal(0, 0.08 + 0.35 * math.sin(off), count)
-            found.append(Reflectors(x, y, power, turn, np.ones(count, bool)))
+            tops = np.full(count, float(building.eaves))
+            found.append(Reflectors(x, y, power, turn, np.ones(count, bool), tops))
     return Reflectors.joined(found)

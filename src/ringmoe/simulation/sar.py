@@ -14,10 +14,11 @@ import math
 import numpy as np
 
 from ringmoe.simulation.landscape import Landscape, block_mean
+from ringmoe.simulation.materials import CLASS_OF, LAND_COVER
 from ringmoe.simulation.raster import CELL, CELLS_PER_PIXEL, GSD
 from ringmoe.simulation.reflectors import Reflectors, of_buildings, of_object
 from ringmoe.simulation.scattering import TABLE, Covariance, single_look
-from ringmoe.simulation.terrain import STEEPEST_GROUND, cast_shadow, cosine_of_incidence
+from ringmoe.simulation.terrain import STEEPEST_GROUND, cast_shadow, cosine_of_incidence, reached
 
 Array = np.ndarray
 
@@ -55,11 +56,18 @@ def _terrain_factor(landscape: Landscape) -> Array:
     level = math.sin(math.radians(landscape.radar.elevation))
     local = cosine_of_incidence(landscape.elevation, CELL, landscape.radar) / np.float32(level)
     factor = np.clip(local**2, 0.25, 4.0)
-    # Crowns let the waves through; roofs and hulls do not.
-    solid = np.where(landscape.solid, landscape.height, 0)
-    surface = landscape.elevation + solid
-    factor[cast_shadow(surface, CELL, landscape.radar, float(solid.max()) + STEEPEST_GROUND)] = 0
+    surface, tallest = _opaque_surface(landscape)
+    factor[cast_shadow(surface, CELL, landscape.radar, tallest)] = 0
     return factor
+
+
+def _opaque_surface(landscape: Landscape) -> tuple[Array, float]:
+    """What casts radar shadow, `(2H, 2W)` metres, and the height of the tallest thing on it.
+
+    Crowns let the waves through; roofs and hulls do not.
+    """
+    solid = np.where(landscape.solid, landscape.height, 0)
+    return landscape.elevation + solid, float(solid.max()) + STEEPEST_GROUND
 
 
 def observe_sar_complex(landscape: Landscape, rng: np.random.Generator) -> Array:
@@ -95,14 +103,46 @@ def observe_sar_amplitude(
     return np.sqrt(power / np.float32(looks)).astype(np.float32)
 
 
+def bright_points(landscape: Landscape) -> Reflectors:
+    """All bright points of a landscape, each with as much of its power as the radar sees.
+
+    An object is dark where radar shadow reaches its top, and a ship under a bridge. The fold of a
+    wall lies on the ground or the lower roof before it: it is dark where that is in shadow, and
+    has the share of the wall that rises from there. No object and no wall hides itself.
+    """
+    radar = landscape.radar
+    surface, tallest = _opaque_surface(landscape)
+    water = CLASS_OF[landscape.base_material] == LAND_COVER.index("water")
+
+    walls = of_buildings(landscape.buildings, radar, landscape.seed)
+    # A cell before the wall: at its own foot the raster may already show its own roof.
+    foot = _at(surface, walls.x + radar.towards[0], walls.y + radar.towards[1])
+    rises = _at(landscape.elevation, walls.x, walls.y) + walls.height - foot
+    lit = reached(surface, CELL, radar, tallest, np.stack([walls.x, walls.y, foot], axis=1))
+    parts = [walls.dimmed(lit * np.clip(rises / walls.height, 0, 1))]
+    for thing in landscape.objects:
+        found = of_object(thing, radar)
+        top = _at(landscape.elevation + landscape.deck, found.x, found.y) + found.height
+        places = np.stack([found.x, found.y, top], axis=1)
+        lit = reached(surface, CELL, radar, tallest, places)
+        if thing.kind == "ship":
+            lit &= _at(water, found.x, found.y)
+        parts.append(found.dimmed(lit))
+    return Reflectors.joined(parts)
+
+
+def _at(raster: Array, x: Array, y: Array) -> Array:
+    """The cells' values at some places, outside the grid those of its edge: `(N,)`."""
+    rows, columns = (
+        np.clip(np.floor(place).astype(int), 0, length - 1)
+        for place, length in zip((y, x), raster.shape, strict=True)
+    )
+    return raster[rows, columns]
+
+
 def _looks(landscape: Landscape, rng: np.random.Generator, count: int) -> list[Array]:
     covariance = covariance_of(landscape)
-    points = Reflectors.joined(
-        [
-            of_buildings(landscape.buildings, landscape.radar, landscape.seed),
-            *(of_object(thing, landscape.radar) for thing in landscape.objects),
-        ]
-    )
+    points = bright_points(landscape)
     return [
         single_look(covariance, rng, NOISE) + point_responses(points, landscape.size, rng)
         for _ in range(count)

@@ -124,6 +124,35 @@ def cast_shadow(surface: Array, cell: float, light: Illumination, tallest: float
     return shadow
 
 
+def reached(
+    surface: Array, cell: float, light: Illumination, tallest: float, points: Array
+) -> Array:
+    """Whether the light reaches points of known height, whatever stands at their own place.
+
+    As `cast_shadow`, but the walk starts a cell away from each point, so that a wall does not
+    hide its own foot nor a hull its own deck.
+
+    Args:
+        surface: Heights in metres, `(H, W)`; nothing outside it casts a shadow.
+        cell: Size of a cell in metres.
+        light: The direction of the light.
+        tallest: Height in metres over its surroundings of the tallest thing that counts.
+        points: x, y on the grid of cells and height in metres as the surface's, `(N, 3)`.
+
+    Returns:
+        `(N,)` bool, false in shadow.
+    """
+    rise = cell * math.tan(math.radians(light.elevation))
+    steps = np.arange(1, math.ceil(tallest / rise) + 1)
+    x, y, level = (axis[:, None] + steps * step for axis, step in
+                   zip(points.T, (*light.towards, rise), strict=True))  # fmt: skip
+    columns, rows = np.floor(x).astype(int), np.floor(y).astype(int)
+    inside = (rows >= 0) & (rows < surface.shape[0])
+    inside &= (columns >= 0) & (columns < surface.shape[1])
+    there = surface[np.where(inside, rows, 0), np.where(inside, columns, 0)]
+    return ~(inside & (there > level)).any(axis=1)
+
+
 def _window(size: int, shift: int) -> slice:
     """The cells of an axis that have a partner `shift` cells before them."""
     return slice(max(shift, 0), size + min(shift, 0))
