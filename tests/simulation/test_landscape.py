@@ -26,6 +26,7 @@ from ringmoe.simulation.landscape import FRAME_INTERVAL, FRAMES
 from ringmoe.simulation.materials import CLASS_OF, LAND_COVER_COLOURS
 from ringmoe.simulation.objects import MODELS, seen_share
 from ringmoe.simulation.raster import CELLS_PER_PIXEL, GSD, Path, polygon
+from ringmoe.simulation.reflectors import of_buildings
 from ringmoe.simulation.terrain import fractal
 
 pytestmark = pytest.mark.slow  # some seconds in all
@@ -235,6 +236,25 @@ def test_people_change_the_land(landscapes):
     assert what["built"] > 0
     assert what["pulled down"] > 0
     assert all(0.001 < one.change.mean() < 0.4 for one in landscapes.values())
+
+
+@pytest.mark.parametrize("kind", ["village", "industrial", "harbour"])
+def test_buildings_that_stay_look_the_same_at_the_later_date(kind, landscapes):
+    """Though others are pulled down and built: roofs cell by cell, and the echoes of the walls."""
+    now, later = landscapes[kind], landscapes[kind].later
+    stay = [building for building in now.buildings if building in later.buildings]
+    assert 0 < len(stay) < len(now.buildings)
+    same = (now.base_material == later.base_material) & (now.base_height == later.base_height)
+    cells = 0
+    for building in stay:
+        where, covered, _ = building.footprint(same.shape)
+        roof = covered & same[where]
+        cells += roof.sum()
+        np.testing.assert_array_equal(now.tone[where][roof], later.tone[where][roof])
+    assert cells > 1000
+    echoes = (of_buildings(one.buildings, now.radar, now.seed) for one in (now, later))
+    before, after = (set(zip(one.x, one.y, one.power, strict=True)) for one in echoes)
+    assert len(before & after) == len(of_buildings(stay, now.radar, now.seed).x)
 
 
 def test_the_season_is_no_change(landscapes):

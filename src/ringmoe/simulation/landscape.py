@@ -184,13 +184,12 @@ def _render(
 
 
 def _raise_buildings(plan: Plan, material: Array, mix: Array, tone: Array, height: Array) -> None:
-    rng = plan.stream("roofs")
     for building in plan.buildings:
         where, covered, roof = building.footprint(plan.shape)
         covered &= plan.deck[where] + roof > height[where]
         material[where][covered] = INDEX[building.roof]
         mix[where][covered] = building.mix
-        tone[where][covered] = np.exp(rng.normal(0, 0.08))
+        tone[where][covered] = np.exp(building.stream(plan.seed, "roof").normal(0, 0.08))
         height[where][covered] = (plan.deck[where] + roof)[covered]
 
 

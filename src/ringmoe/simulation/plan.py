@@ -91,6 +91,10 @@ class Building:
         pitch = 1 - np.abs(left) / (self.width / 2)
         return where, covered, self.eaves + self.ridge * pitch
 
+    def stream(self, seed: int, purpose: str) -> np.random.Generator:
+        """Randomness of its own, whatever else is built or pulled down between two dates."""
+        return stream(seed, f"{purpose} {self.x:.1f} {self.y:.1f}")
+
 
 @dataclass(frozen=True)
 class Stand:

@@ -114,8 +114,8 @@ def of_buildings(buildings: Iterable[Building], radar: Illumination, seed: int) 
     """
     towards = np.array(radar.towards)
     found = []
-    for number, building in enumerate(buildings):
-        rng = np.random.default_rng([seed, number])
+    for building in buildings:
+        rng = building.stream(seed, "walls")
         width = building.length if building.round else building.width
         corners = to_world(
             rectangle(building.length, width), building.x, building.y, building.heading
