@@ -301,7 +301,10 @@ def test_tracks_agree_with_the_frames(kind, landscapes):
 
 @EVERY_KIND
 def test_objects_move_as_fast_as_they_should(kind, landscapes):
-    """Between frames the centre moves by speed x time: on bends less, by the chord."""
+    """Between frames the centre moves by speed x time, on both sides of a bend; less by the chord.
+
+    The chord of 15 m on a bend of 40 m radius is 0.6 % shorter than the way.
+    """
     landscape = landscapes[kind]
     moved = 0
     for first, second in pairwise(landscape.frames):
@@ -310,7 +313,7 @@ def test_objects_move_as_fast_as_they_should(kind, landscapes):
             if thing.id not in before:
                 continue
             step = math.hypot(thing.x - before[thing.id].x, thing.y - before[thing.id].y)
-            assert step == pytest.approx(thing.speed * FRAME_INTERVAL, rel=0.15, abs=0.1)
+            assert step == pytest.approx(thing.speed * FRAME_INTERVAL, rel=0.02, abs=1e-9)
             assert thing.length == before[thing.id].length
             if thing.speed:
                 moved += 1

@@ -118,6 +118,11 @@ class Path:
         x, y = to_world(np.array([rest, left]), float(start[0]), float(start[1]), heading)
         return float(x), float(y), heading
 
+    def beside(self, left: float) -> Path:
+        """The line some metres to the left, with metres of its own: shorter inside a bend."""
+        away = np.stack([-np.sin(self.headings), -np.cos(self.headings)], axis=1)
+        return Path(self.points + left * away)
+
     def distance(self, shape: tuple[int, int], reach: float) -> tuple[Array, Array]:
         """Distance of each cell to the line where it is below `reach` (infinite elsewhere).
 

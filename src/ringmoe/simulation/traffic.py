@@ -25,21 +25,19 @@ class Mover:
         path: The line it follows.
         along: Where on it at time 0, metres.
         direction: 1 along the path, -1 against it.
-        left: Its distance to the left of the path, in the path's own direction, metres.
     """
 
     thing: SceneObject
     path: Path
     along: float
     direction: int
-    left: float
 
     def at(self, time: float) -> SceneObject | None:
         """The object after some seconds; None where the path does not lead."""
         place = self.along + self.direction * self.thing.speed * time
         if not 0 <= place <= self.path.length:
             return None
-        x, y, heading = self.path.pose(place, self.left)
+        x, y, heading = self.path.pose(place)
         if self.direction < 0:
             heading += math.pi
         turned = math.remainder(heading, 2 * math.pi)
@@ -102,14 +100,14 @@ class Traffic:
         """Fill a road with what moves on it."""
         for direction in (1, -1) if road.both_ways else (1,):
             speed = road.speed * rng.uniform(0.85, 1.15)
-            left = -direction * (road.width / 4 if road.both_ways else 0.0)
+            lane = road.path.beside(-direction * road.width / 4) if road.both_ways else road.path
             along = rng.exponential(road.headway)
-            while road.models and along < road.path.length:
+            while road.models and along < lane.length:
                 model = str(rng.choice(road.models))
                 self._numbers += 1
                 identity = self._numbers + 10_000 * (1 + 10 * date)
                 thing = new_object(rng, identity, model, 0, 0, 0, road.width * 1.6 + 8, speed)
-                mover = Mover(thing, road.path, along, direction, left)
+                mover = Mover(thing, lane, along, direction)
                 along += thing.length + 12 + rng.exponential(road.headway)
                 now = mover.at(0.0)
                 if now is not None and self._claim(now):
