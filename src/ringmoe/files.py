@@ -1,4 +1,4 @@
-"""Files written whole or not at all."""
+"""Files written whole or not at all, and removed."""
 
 from __future__ import annotations
 
@@ -47,6 +47,18 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             _remove(partial)
+
+
+def discard(path: Path) -> None:
+    """Remove a file if it is there.
+
+    Raises:
+        WriteError: It cannot be removed; the message names it.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise WriteError(f"cannot remove {path}: {_reason(error)}") from error
 
 
 def _replace_folder(partial: Path, path: Path) -> None:

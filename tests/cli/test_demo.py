@@ -6,8 +6,11 @@ import pytest
 import rasterio
 from sklearn.metrics import jaccard_score
 
+from ringmoe.cli import demo as demo_module
 from ringmoe.cli.demo import demo
+from ringmoe.errors import ConfigError
 from ringmoe.models import load_model
+from ringmoe.simulation import write_simulation
 
 
 @pytest.mark.slow
@@ -49,3 +52,28 @@ def test_demo_goes_on_where_it_stopped(tmp_path, capsys):
     assert (tmp_path / "demo" / "report.html").exists()
     after = (tmp_path / "demo" / "pretraining" / "model" / "model.safetensors").read_bytes()
     assert weights == after
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"scenes": 2}, "scenes was 1, now it is 2"),
+        ({"size": 64}, "size was 32, now it is 64"),
+        ({"seed": 7}, "seed was 3, now it is 7"),
+        ({"kinds": ["river"]}, "its scenes are of other kinds"),
+    ],
+)
+def test_scenes_of_other_arguments_are_not_taken_for_these(change, message, tmp_path):
+    before = {"scenes": 1, "size": 32, "seed": 3, "kinds": ["harbour"]}
+    manifest = write_simulation(tmp_path, **before)
+    written = manifest.stat().st_mtime_ns
+    demo_module._simulate(tmp_path, **before)
+    assert manifest.stat().st_mtime_ns == written
+    with pytest.raises(ConfigError, match=f"simulation.json: {message}: take another --out"):
+        demo_module._simulate(tmp_path, **(before | change))
+
+
+def test_a_damaged_list_of_scenes_is_refused(tmp_path):
+    (tmp_path / "simulation.json").write_text("{")
+    with pytest.raises(ConfigError, match=r"simulation.json: not what `ringmoe simulate` writes"):
+        demo_module._simulate(tmp_path, 1, 32, 3)

@@ -125,6 +125,8 @@ def test_what_cannot_be_made_is_refused():
         simulate_landscape(0, 16)
     with pytest.raises(ConfigError, match="no scenes of kind 'moon': choose one of airfield"):
         simulate_landscape(0, 64, "moon")
+    with pytest.raises(ConfigError, match="seed is -1: it must be 0 or more"):
+        simulate_landscape(-1, 64)
     with pytest.raises(ConfigError, match="it has no change mask"):
         _ = simulate_landscape(0, 32).later.change
 

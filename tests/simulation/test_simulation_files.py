@@ -150,7 +150,7 @@ def test_kinds_that_were_chosen_take_turns(tmp_path):
     write_simulation(tmp_path, scenes=3, size=SIZE, seed=3, kinds=["river", "quarry"])
     scenes = json.loads((tmp_path / "simulation.json").read_text())["scenes"]
     assert [scene["class"] for scene in scenes] == ["river", "quarry", "river"]
-    with pytest.raises(ConfigError, match="no kind of scene is called 'moon': choose from airfie"):
+    with pytest.raises(ConfigError, match="no scenes of kind 'moon': choose one of airfie"):
         write_simulation(tmp_path, scenes=1, size=SIZE, kinds=["moon"])
 
 
@@ -160,11 +160,40 @@ def test_the_command_line(tmp_path, capsys):
     assert "1 scenes" in capsys.readouterr().err
 
 
+def test_an_interrupted_run_leaves_no_manifest_of_the_scenes_before(tmp_path):
+    """Of three harbours two were replaced by woods: no list says that they are harbours."""
+    write_simulation(tmp_path, scenes=3, size=32, kinds=["harbour"])
+
+    def interrupted(numbers):
+        yield from numbers[:2]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_simulation(tmp_path, scenes=3, size=32, kinds=["forest"], progress=interrupted)
+    assert not (tmp_path / "simulation.json").exists()
+    write_simulation(tmp_path, scenes=3, size=32, kinds=["forest"])
+    scenes = json.loads((tmp_path / "simulation.json").read_text())["scenes"]
+    assert [scene["class"] for scene in scenes] == ["forest"] * 3
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"seed": -1}, {"size": 16}, {"kinds": ["moon"]}, {"scenes": 0}, {"workers": 0}]
+)
+def test_wrong_arguments_leave_the_folder_as_it_is(wrong, tmp_path):
+    """They are refused before the manifest of what lies there is removed."""
+    (tmp_path / "simulation.json").write_text("{}")
+    with pytest.raises(ConfigError):
+        write_simulation(tmp_path, **{"scenes": 1, "size": 32} | wrong)
+    assert [path.name for path in tmp_path.iterdir()] == ["simulation.json"]
+
+
 def test_what_cannot_be_written_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="scenes is 0: simulate at least one"):
         write_simulation(tmp_path, scenes=0)
     with pytest.raises(ConfigError, match="workers is 0"):
         write_simulation(tmp_path, workers=0)
+    with pytest.raises(ConfigError, match="seed is -1: it must be 0 or more"):
+        write_simulation(tmp_path, scenes=1, seed=-1)
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(WriteError, match="file"):
         write_simulation(tmp_path / "file", scenes=1, size=32)

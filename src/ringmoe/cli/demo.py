@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -40,6 +41,7 @@ def demo(
         seed: Draws another landscape and other first weights.
 
     Raises:
+        ConfigError: The folder holds scenes of a demonstration with other arguments.
         WriteError: The disk is full or the folder cannot be written.
     """
     from ringmoe.cli._demo_mapping import adapt, map_scene
@@ -106,9 +108,13 @@ def _config(out: Path, steps: int, seed: int) -> PretrainConfig:
 def _simulate(folder: Path, scenes: int, size: int, seed: int, kinds: Sequence[str] = ()) -> None:
     from rich.progress import track
 
-    from ringmoe.simulation import write_simulation
+    from ringmoe.simulation import KINDS, write_simulation
 
-    if not (folder / "simulation.json").exists():  # the manifest is written last
+    if (folder / "simulation.json").exists():  # the manifest is written last
+        turns = tuple(kinds) or tuple(KINDS)
+        classes = [turns[number % len(turns)] for number in range(scenes)]
+        _check_simulated(folder, {"scenes": scenes, "size": size, "seed": seed}, classes)
+    else:
         write_simulation(
             folder,
             scenes,
@@ -118,6 +124,26 @@ def _simulate(folder: Path, scenes: int, size: int, seed: int, kinds: Sequence[s
             workers=min(os.cpu_count() or 1, scenes),
             kinds=kinds,
         )
+
+
+def _check_simulated(folder: Path, wanted: dict[str, int], classes: list[str]) -> None:
+    """Refuse scenes that an earlier run with other arguments has left."""
+    from ringmoe.errors import ConfigError
+
+    path = folder / "simulation.json"
+    remedy = "take another --out, or remove this one"
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        kinds = [scene["class"] for scene in manifest["scenes"]]
+        found = {"scenes": len(kinds), "size": manifest["size"], "seed": manifest["seed"]}
+    except (ValueError, KeyError, TypeError) as error:
+        message = f"{path}: not what `ringmoe simulate` writes ({error!r}): {remedy}"
+        raise ConfigError(message) from None
+    for name, value in wanted.items():
+        if found[name] != value:
+            raise ConfigError(f"{path}: {name} was {found[name]}, now it is {value}: {remedy}")
+    if kinds != classes:
+        raise ConfigError(f"{path}: its scenes are of other kinds: {remedy}")
 
 
 def _ingest(scenes: Path, out: Path, seed: int) -> Archive:

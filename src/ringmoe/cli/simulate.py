@@ -25,7 +25,7 @@ def simulate(
         out: Folder to write to.
         scenes: Number of scenes; eight show every kind.
         size: Height and width of a scene in pixels of 2 m.
-        seed: Another seed gives other scenes.
+        seed: 0 or more; another seed gives other scenes.
         kinds: Kinds of scene that take turns: airfield, farmland, forest, harbour, industrial,
             quarry, river, village; none: all.
         workers: Processes that share the work; the files are the same.

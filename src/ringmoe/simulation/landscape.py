@@ -137,7 +137,7 @@ def simulate_landscape(seed: int, size: int = 256, kind: str | None = None) -> L
     """Make a landscape with its later date and its video.
 
     Args:
-        seed: The same seed gives the same landscape.
+        seed: At least 0; the same seed gives the same landscape.
         size: Height and width in pixels of 2 m, at least 32.
         kind: One of `KINDS`; None: the seed decides.
 
@@ -145,12 +145,9 @@ def simulate_landscape(seed: int, size: int = 256, kind: str | None = None) -> L
         The landscape at the first date.
 
     Raises:
-        ConfigError: `size` is below 32, or `kind` is none of `KINDS`.
+        ConfigError: `seed` is negative, `size` is below 32, or `kind` is none of `KINDS`.
     """
-    if size < SMALLEST:
-        raise ConfigError(f"size is {size} pixels: a landscape needs at least {SMALLEST}")
-    if kind is not None and kind not in KINDS:
-        raise ConfigError(f"no scenes of kind {kind!r}: choose one of {', '.join(KINDS)}")
+    check_landscape(seed, size, kind)
     rng = stream(seed, "landscape")
     kind = kind or str(rng.choice(list(KINDS)))
     cells = CELLS_PER_PIXEL * size
@@ -160,6 +157,20 @@ def simulate_landscape(seed: int, size: int = 256, kind: str | None = None) -> L
     radar = Illumination(rng.choice([80.0, 280.0]) + rng.normal(0, 3), 55.0)
     now = _render(plan, kind, sun, radar, date=0, frames=FRAMES)
     return replace(now, later=_render(six_weeks_later(plan), kind, later_sun, radar, 1, 1))
+
+
+def check_landscape(seed: int, size: int, kind: str | None) -> None:
+    """Refuse what `simulate_landscape` cannot make, before any of it is made.
+
+    Raises:
+        ConfigError: `seed` is negative, `size` is below 32, or `kind` is none of `KINDS`.
+    """
+    if seed < 0:
+        raise ConfigError(f"seed is {seed}: it must be 0 or more")
+    if size < SMALLEST:
+        raise ConfigError(f"size is {size} pixels: a landscape needs at least {SMALLEST}")
+    if kind is not None and kind not in KINDS:
+        raise ConfigError(f"no scenes of kind {kind!r}: choose one of {', '.join(KINDS)}")
 
 
 def _render(

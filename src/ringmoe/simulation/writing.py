@@ -14,12 +14,17 @@ import numpy as np
 from affine import Affine
 
 from ringmoe.errors import ConfigError
-from ringmoe.files import replacing
+from ringmoe.files import discard, replacing
 from ringmoe.scenes import write_raster
 from ringmoe.sensors import get_sensor
 from ringmoe.simulation.kinds import KINDS
 from ringmoe.simulation.labels import object_labels, track_lines
-from ringmoe.simulation.landscape import FRAME_INTERVAL, Landscape, simulate_landscape
+from ringmoe.simulation.landscape import (
+    FRAME_INTERVAL,
+    Landscape,
+    check_landscape,
+    simulate_landscape,
+)
 from ringmoe.simulation.materials import LAND_COVER, LAND_COVER_COLOURS
 from ringmoe.simulation.objects import OBJECT_CLASSES
 from ringmoe.simulation.optical import observe_multispectral, observe_optical
@@ -55,14 +60,14 @@ def write_simulation(
     """Simulate scenes and write what the sensors see of them, with labels for every task.
 
     The same arguments give the same bytes. Kinds of scene take turns, so that eight scenes show
-    them all. The manifest is written last: a run that was interrupted leaves whole files but no
-    new manifest.
+    them all. The manifest is written last, and one of an earlier run is removed first: a run that
+    was interrupted leaves whole files but no manifest.
 
     Args:
         out: The folder; made where it lacks.
         scenes: How many.
         size: Their height and width in pixels of 2 m.
-        seed: Of the first scene and, with its number, of every other.
+        seed: At least 0; of the first scene and, with its number, of every other.
         progress: Wraps the iteration over scenes, e.g. `rich.progress.track`.
         workers: Processes that share the scenes; they change nothing in the files. With more than
             one, a script needs the `if __name__ == "__main__":` of `multiprocessing`.
@@ -72,19 +77,17 @@ def write_simulation(
         The path of the manifest, `simulation.json`.
 
     Raises:
-        ConfigError: No scenes, no workers, a size below 32, or no such kind.
+        ConfigError: No scenes, no workers, a size below 32, a negative seed, or no such kind.
         WriteError: Disk full, no permission and the like.
     """
     if scenes < 1:
         raise ConfigError(f"scenes is {scenes}: simulate at least one")
     if workers < 1:
         raise ConfigError(f"workers is {workers}: at least one process must do the work")
-    unknown = [kind for kind in kinds if kind not in KINDS]
-    if unknown:
-        raise ConfigError(
-            f"no kind of scene is called {unknown[0]!r}: choose from {', '.join(KINDS)}"
-        )
+    for kind in (None, *kinds):
+        check_landscape(seed, size, kind)
     out = Path(out)
+    discard(out / MANIFEST)
     write = partial(_write_scene, out, size, seed, tuple(kinds) or tuple(KINDS))
     numbers = progress(range(scenes)) if progress else range(scenes)
     if workers == 1:
