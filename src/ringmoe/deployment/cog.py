@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import colorsys
 import os
 import shutil
 import warnings
@@ -16,12 +15,11 @@ import rasterio
 import rasterio.shutil
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
+from ringmoe.deployment.colours import Colour
 from ringmoe.deployment.journal import Planes
 from ringmoe.errors import WriteError
 from ringmoe.files import replacing
 from ringmoe.scenes import Scene
-
-Colour = tuple[int, int, int]
 
 _TYPES = {"uint8": "Byte", "uint16": "UInt16", "float32": "Float32"}
 _SETTINGS = {"GDAL_CACHEMAX": 32 * 2**20, "GDAL_VRT_ENABLE_RAWRASTERBAND": True}
@@ -50,16 +48,6 @@ class Legend:
     scale: float = 1.0
     unit: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
-
-
-def distinct_colours(count: int) -> tuple[Colour, ...]:
-    """Colours that differ: hues a golden section apart, in turn lighter and darker."""
-    colours = []
-    for i in range(count):
-        hue, value = (0.6 + i * 0.618034) % 1, (0.95, 0.75, 0.55)[i % 3]
-        red, green, blue = colorsys.hsv_to_rgb(hue, 0.65, value)
-        colours.append((round(255 * red), round(255 * green), round(255 * blue)))
-    return tuple(colours)
 
 
 def write_cog(planes: Planes, out: Path, scene: Scene, legend: Legend) -> None:

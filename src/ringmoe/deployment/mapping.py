@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ringmoe.deployment.cog import Colour, write_cog
+from ringmoe.deployment.cog import write_cog
+from ringmoe.deployment.colours import Colour
 from ringmoe.deployment.journal import Journal, kept_if_useful
 from ringmoe.deployment.pipeline import ahead, behind
 from ringmoe.deployment.polygons import check_polygons, write_polygons
@@ -110,7 +111,8 @@ def predict_scene(
             model gives one value a pixel, and so does the map.
         tile_size: Pixels of a tile's side, as the model takes them.
         classes: Names of the classes, in the order of the scores.
-        colours: Red, green and blue of each class, 0 to 255; None chooses.
+        colours: Red, green and blue of each class, 0 to 255; None chooses by their names
+            (`class_colours`).
         nodata: Stands for "no data" in the map; None for 255 (65535 if there are more classes), and
             NaN for values.
         overlap: Pixels that tiles share with their neighbours; None for a quarter of a tile.

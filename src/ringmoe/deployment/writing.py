@@ -10,7 +10,8 @@ from typing import Any, Literal
 import numpy as np
 
 from ringmoe.deployment.blending import RowBlender, highest, softmax
-from ringmoe.deployment.cog import Colour, Legend, distinct_colours
+from ringmoe.deployment.cog import Legend
+from ringmoe.deployment.colours import Colour, class_colours
 from ringmoe.deployment.journal import Journal, Planes, Progress
 from ringmoe.deployment.strips import Batch
 from ringmoe.deployment.windows import Axis
@@ -87,7 +88,7 @@ class Meaning:
         "No data" is 255, or 65535 if there are more classes, and NaN for values.
         """
         if colours is None:
-            colours = distinct_colours(len(classes))
+            colours = class_colours(classes)
         if nodata is None:
             nodata = float("nan") if kind == "values" else 255 if len(classes) <= 255 else 65535
         return cls(kind, tuple(classes), tuple(colours), nodata, **more)
