@@ -63,6 +63,56 @@ def test_streams_share_by_the_square_root_of_their_size():
     assert counts == {"large": 4 * 667, "small": 4 * 333, "only": 4000}
 
 
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 4, 5, 7, 10])
+@pytest.mark.parametrize("shares", [(1, 1, 1, 1), (8, 5, 2, 1), (29, 1, 1, 1), (1, 2, 3)])
+def test_streams_get_their_share_also_of_modalities_with_empty_steps(shares, batch_size):
+    """Of two equal streams and a smaller one each its part of the modality's images: 2 : 2 : 1.
+
+    A step goes to one stream, so a total may be off by a step's images, and two streams' by
+    rounding. Where every modality has images in every step, streams share steps instead.
+    """
+    names = [f"m{i}" for i in range(len(shares))]
+    sampler = Sampler(
+        orders(**{name: {f"{name}a": 400, f"{name}b": 400, f"{name}c": 100} for name in names}),
+        batch_size,
+        dict(zip(names, shares, strict=True)),
+    )
+    images = dict(zip(names, quota_table(shares, batch_size).T, strict=True))
+    if all(column.all() for column in images.values()):
+        due = quota_table([2, 2, 1], 1)
+        expected = {
+            n + s: int(c @ d) for n, c in images.items() for s, d in zip("abc", due.T, strict=True)
+        }
+        assert count(sampler, start=0) == expected
+        return
+    counts = count(sampler, start=0)
+    for name, column in images.items():
+        for stream, part in zip("abc", (0.4, 0.4, 0.2), strict=True):
+            assert abs(counts[name + stream] - part * column.sum()) < column.max() + 1
+
+
+def test_no_stream_starves_where_a_modality_has_every_second_step():
+    """Four modalities of two equal streams, two images a step: 500 each, 250 a stream."""
+    streams = {name: {f"{name}1": 100, f"{name}2": 100} for name in "abcd"}
+    counts = count(Sampler(orders(**streams), batch_size=2), start=345)
+    assert len(counts) == 8 and set(counts.values()) == {250}
+
+
+def test_the_order_of_published_runs_stays():
+    """Four modalities, ten images: each step as first released, streams in turn by steps."""
+    sampler = Sampler(
+        orders(a={"x": 400, "y": 100}, b={"z": 50}, c={"u": 9, "v": 9}, d={"w": 7}), batch_size=10
+    )
+    images, roots = quota_table([1, 1, 1, 1], 10), quota_table([20, 10], 1)
+    halves = quota_table([3, 3], 1)
+    tables = {"x": images[:, 0] * roots[:, 0], "y": images[:, 0] * roots[:, 1], "z": images[:, 1]}
+    tables |= {"u": images[:, 2] * halves[:, 0], "v": images[:, 2] * halves[:, 1]}
+    tables["w"] = images[:, 3]
+    for step in range(QUOTA_STEPS):
+        drawn = {draw.stream: len(draw.positions) for draw in sampler.draws(step)}
+        assert drawn == {name: n for name, t in tables.items() if (n := t[step])}
+
+
 @pytest.mark.parametrize("start", [0, 1, 777, 123_456])
 def test_quotas_hold_in_any_1000_steps(start):
     """400 and 100 tiles in proportion: 800 and 200 steps; shares 3 : 1 of 8 images."""

@@ -35,3 +35,30 @@ def quota_table(weights: Sequence[float], per_step: int, steps: int = QUOTA_STEP
     turn = np.concatenate([(np.arange(total) + 0.5) / total for total in totals if total])
     dealt = claimant[np.argsort(turn, kind="stable")].reshape(steps, per_step)
     return np.stack([(dealt == i).sum(axis=1) for i in range(len(totals))], axis=1)
+
+
+def turns(weights: Sequence[float], images: np.ndarray) -> np.ndarray:
+    """Whose turn each step is, where one claimant takes all images of a step.
+
+    Images are dealt, not steps: steps may have different numbers of them, or none. The claimant
+    that is owed most takes a step, so that totals are the shares of all images, to within what one
+    step holds.
+
+    Args:
+        weights: One per claimant, see `quota_table`.
+        images: How many each step has, `(steps,)`.
+
+    Returns:
+        `(steps, len(weights))` bool, one true in each row that has images.
+    """
+    taken = np.zeros((len(images), len(weights)), bool)
+    ends = np.cumsum(images)
+    if not ends[-1]:
+        return taken
+    due = np.cumsum(quota_table(weights, per_step=1, steps=int(ends[-1])), axis=0)
+    given = np.zeros(len(weights), np.int64)
+    for step in np.flatnonzero(images):
+        claimant = np.argmax(due[ends[step] - 1] - given)
+        taken[step, claimant] = True
+        given[claimant] += images[step]
+    return taken

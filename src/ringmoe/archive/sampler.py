@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from ringmoe.archive.quota import QUOTA_STEPS, quota_table
+from ringmoe.archive.quota import QUOTA_STEPS, quota_table, turns
 from ringmoe.errors import ConfigError
 from ringmoe.sampling.order import TileOrder
 
@@ -34,7 +34,8 @@ class Sampler:
     """Deals the places of each step's batch to modalities, and each modality's to one stream.
 
     Both are exact quotas per 1000 steps (`quota_table`), so the number of images that a stream has
-    given before a step is a sum over a table, and any step can be asked for alone.
+    given before a step is a sum over a table, and any step can be asked for alone. Where every
+    modality has images in every step, its streams share the steps; else they share its images.
 
     Args:
         orders: The streams of each modality.
@@ -67,8 +68,10 @@ class Sampler:
         self._counts: dict[str, np.ndarray] = {}
         for column, streams in zip(images.T, orders.values(), strict=True):
             lengths = np.array([len(order) for order in streams.values()], np.float64)
-            weights = np.sqrt(lengths) if stream_shares == "sqrt" else lengths
-            chosen = quota_table(list(weights), per_step=1)
+            weights = list(np.sqrt(lengths) if stream_shares == "sqrt" else lengths)
+            # Two periodic tables would keep step: with images in every second step, and the second
+            # of two streams due in the others, that stream would never be drawn.
+            chosen = quota_table(weights, per_step=1) if images.all() else turns(weights, column)
             for stream, is_drawn in zip(streams, chosen.T, strict=True):
                 self._counts[stream] = column * is_drawn
         self._before = {
