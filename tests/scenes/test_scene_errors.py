@@ -43,6 +43,20 @@ def test_a_file_cut_short_after_opening_is_caught(tmp_path, make_file):
         scene.read()
 
 
+def test_an_error_stays_with_its_file(tmp_path, make_file):
+    """A file that is still open from before is opened and read after another one failed."""
+    options = {"compress": "deflate", "tiled": True, "blockxsize": 64, "blockysize": 64}
+    good = make_file(tmp_path / "good.tif", NOISE, **options)
+    bad = make_file(tmp_path / "bad.tif", NOISE, **options)
+    bad.write_bytes(bad.read_bytes()[:-5000])
+    scene = open_scene(good, "rgb-dn8")
+    for _ in range(3):
+        with pytest.raises(SceneReadError, match=r"bad\.tif"):
+            open_scene(bad, "rgb-dn8").read()
+        assert (open_scene(good, "rgb-dn8").read_digital()[0] == NOISE).all()
+        assert (scene.read_digital()[0] == NOISE).all()
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

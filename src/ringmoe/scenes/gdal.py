@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
+from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.env import getenv, hasenv
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
@@ -161,12 +162,17 @@ def _settings(name: str) -> Iterator[None]:
 
 @contextmanager
 def _telling(name: str, what: str) -> Iterator[None]:
-    """Turn GDAL's errors into a `SceneReadError` that names the file."""
+    """Turn GDAL's errors into a `SceneReadError` that names the file.
+
+    GDAL keeps its last error until a file is opened, and rasterio would raise it again for the next
+    file that is asked for its colours: so none stays open.
+    """
     try:
         yield
     except SceneReadError:
         raise
-    except (RasterioError, OSError) as error:
+    except (RasterioError, CPLE_BaseError, OSError) as error:
+        _OPEN_FILES.close()
         reason = " ".join(str(error.__cause__ or error).split())
         raise SceneReadError(
             f"{name}: {what}; the file may be truncated or damaged, copy or download it again "
