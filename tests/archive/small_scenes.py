@@ -33,8 +33,16 @@ def single_look(rng: np.random.Generator, height: int, width: int, bands: int = 
     return (parts[0] + 1j * parts[1]).astype(np.complex64)
 
 
+SOURCES = [
+    Source(("rgb",), "rgb-dn8"),
+    Source(("chips",), "rgb-dn8", tile_size=48),
+    Source(("s2.tif",), "sentinel2-l1c"),
+    Source(("slc.tif",), "airsar"),
+]
+
+
 def write_scenes(folder: Path, seed: int = 0) -> list[Source]:
-    """Five sources of three modalities: two streams of optical, one padded and with nodata."""
+    """The scenes of `SOURCES`: three modalities, two streams of optical, one padded with nodata."""
     rng = np.random.default_rng(seed)
     for i in range(6):
         write_scene(folder / "rgb" / f"scene-{i}.tif", rgb(rng, 64, 96))
@@ -44,9 +52,4 @@ def write_scenes(folder: Path, seed: int = 0) -> list[Source]:
         write_scene(folder / "chips" / f"chip-{i}.tif", values, nodata=0)
     write_scene(folder / "s2.tif", reflectance(rng, 64, 160))
     write_scene(folder / "slc.tif", single_look(rng, 64, 64))
-    return [
-        Source(("rgb",), "rgb-dn8"),
-        Source(("chips",), "rgb-dn8", tile_size=48),
-        Source(("s2.tif",), "sentinel2-l1c"),
-        Source(("slc.tif",), "airsar"),
-    ]
+    return SOURCES

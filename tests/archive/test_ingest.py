@@ -1,5 +1,8 @@
 """Ingest: what is let in, what is refused, and that a kill changes nothing."""
 
+import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -188,6 +191,74 @@ def test_an_unfinished_archive_is_not_mixed_with_another(bad, tmp_path, monkeypa
         ingest([source], tmp_path / "a", root=bad, holdout=0.1)
 
 
+def interrupted(root: Path, out: Path, monkeypatch) -> None:
+    """An ingest of all scenes in a folder that ends after the first."""
+    monkeypatch.setattr(journal, "COMMIT_SECONDS", 0)
+
+    def interrupt(done: float, total: int) -> None:
+        if done > 1:
+            raise KeyboardInterrupt
+
+    with suppress(KeyboardInterrupt):
+        ingest([Source(("*.tif",), S2)], out, tile_size=32, root=root, progress=interrupt)
+    assert len((out / journal.FILE_NAME).read_bytes().splitlines()) == 2
+
+
+@pytest.fixture
+def three(tmp_path) -> Path:
+    rng = np.random.default_rng(0)
+    for name in "abc":
+        write_scene(tmp_path / "three" / f"{name}.tif", reflectance(rng, 32, 64))
+    return tmp_path / "three"
+
+
+def test_an_ingest_does_not_go_on_over_changed_files(three, tmp_path, monkeypatch):
+    """Neither over another file of that name nor over another root; a copy of the root is fine."""
+    interrupted(three, tmp_path / "archive", monkeypatch)
+    shutil.copytree(tmp_path / "archive", tmp_path / "moved")
+    shutil.copytree(three, tmp_path / "copy")
+    write_scene(three / "a.tif", reflectance(np.random.default_rng(1), 32, 64))
+    with pytest.raises(ArchiveError, match=r"unfinished ingest, and .*a\.tif has changed since"):
+        ingest([Source(("*.tif",), S2)], tmp_path / "archive", tile_size=32, root=three)
+    options = {"tile_size": 32, "root": tmp_path / "copy"}
+    ingest([Source(("*.tif",), S2)], tmp_path / "moved", **options)
+    ingest([Source(("*.tif",), S2)], tmp_path / "whole", **options)
+    assert contents(tmp_path / "moved") == contents(tmp_path / "whole")
+
+
+def test_an_unfinished_ingest_of_an_earlier_version_is_refused(three, tmp_path, monkeypatch):
+    interrupted(three, tmp_path / "archive", monkeypatch)
+    path = tmp_path / "archive" / journal.FILE_NAME
+    first, second = map(json.loads, path.read_text().splitlines())
+    del first["format"], second["state"]
+    path.write_text(f"{json.dumps(first)}\n{json.dumps(second)}\n")
+    with pytest.raises(ArchiveError, match="unfinished ingest of an earlier version"):
+        ingest([Source(("*.tif",), S2)], tmp_path / "archive", tile_size=32, root=three)
+
+
+def test_a_finished_archive_says_that_nothing_was_read(three, tmp_path, caplog):
+    """Where files are others than then, or were refused; the fingerprint is of pixels alone."""
+    sources, options = [Source(("*.tif",), S2)], {"tile_size": 32, "root": three}
+    first = ingest(sources, tmp_path / "archive", **options)
+    assert ingest(sources, tmp_path / "archive", **options) == first and not caplog.messages
+    os.utime(three / "b.tif", (0, 0))
+    assert ingest(sources, tmp_path / "archive", **options) == first
+    assert "nothing was read now, although files have changed since" in caplog.messages[0]
+    assert ingest(sources, tmp_path / "later", **options).fingerprint == first.fingerprint
+
+    index = tmp_path / "archive" / "index.json"  # as earlier versions wrote it
+    index.write_text(json.dumps({**json.loads(index.read_text()), "files": None}))
+    assert ingest(sources, tmp_path / "archive", **options) == first and len(caplog.messages) == 1
+    assert Archive.open(tmp_path / "archive").fingerprint == first.fingerprint
+
+    (three / "d.tif").write_text("no image")
+    ingest(sources, tmp_path / "other", **options)
+    write_scene(three / "d.tif", reflectance(np.random.default_rng(1), 32, 64))
+    ingest(sources, tmp_path / "other", **options)
+    assert "although files have changed since and 1 of 4 were refused" in caplog.messages[1]
+    assert "ingest into another folder" in caplog.messages[1]
+
+
 def test_a_file_that_breaks_in_the_middle_leaves_nothing(tmp_path, monkeypatch):
     """The third window of one scene cannot be read: its first two tiles are not kept either."""
     monkeypatch.setattr(sys.modules["ringmoe.archive.ingest"], "READ_WHOLE_BYTES", 0)
@@ -227,8 +298,7 @@ def test_a_finished_archive_is_left_alone(archive, scenes):
 
 KILLED = """
 import sys, time
-from pathlib import Path
-from tests.archive.small_scenes import write_scenes
+from tests.archive.small_scenes import SOURCES
 from ringmoe.archive import ingest, journal
 
 journal.COMMIT_SECONDS = 0  # write after every file
@@ -237,9 +307,9 @@ def progress(done, total):
     print(done, flush=True)
     time.sleep(0.01)
 
-folder = Path(sys.argv[1])
+scenes, out = sys.argv[1:]
 ingest(
-    write_scenes(folder / "scenes"), folder / "archive", root=folder / "scenes",
+    SOURCES, out, root=scenes,
     tile_size=32, holdout=0.2, shard_bytes=60_000, progress=progress,
 )
 """
@@ -291,12 +361,12 @@ def test_an_ingest_interrupted_at_its_very_end_goes_on(archive, scenes, tmp_path
 
 
 @pytest.mark.slow
-def test_a_killed_ingest_goes_on_to_the_same_archive(archive, tmp_path):
+def test_a_killed_ingest_goes_on_to_the_same_archive(archive, scenes, tmp_path):
     """SIGKILL after 15 tiles, again and again, until it finishes; then compare every byte.
 
     No file has more than 15 tiles, so each process gets at least one file further.
     """
-    command = [sys.executable, "-c", KILLED, str(tmp_path)]
+    command = [sys.executable, "-c", KILLED, str(scenes[0]), str(tmp_path / "archive")]
     kills, done = 0, False
     while not done:
         with subprocess.Popen(

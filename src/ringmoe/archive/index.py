@@ -102,10 +102,13 @@ class Index:
     Attributes:
         plan: Hash of the sources, files and settings it was made from.
         streams: By name.
+        files: Hash of what the files were like (`ringmoe.archive.changes`), no part of the
+            fingerprint: the same pixels may come from a copy. None in archives of before.
     """
 
     plan: str
     streams: dict[str, StreamEntry]
+    files: str | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -114,7 +117,7 @@ class Index:
 
     def write(self, folder: Path) -> None:
         """Write it, whole or not at all."""
-        text = json.dumps(self._as_json(), indent=1) + "\n"
+        text = json.dumps(self._as_json() | {"files": self.files}, indent=1) + "\n"
         with replacing(folder / FILE_NAME) as path:
             path.write_text(text, encoding="utf-8")
 
@@ -137,7 +140,7 @@ class Index:
                 name: StreamEntry(**{**values, "key": StreamKey.from_dict(values["key"])})
                 for name, values in found["streams"].items()
             }
-            return cls(found["plan"], streams)
+            return cls(found["plan"], streams, found.get("files"))
         except FileNotFoundError:
             what = "an unfinished archive" if (folder / "journal.jsonl").exists() else "no archive"
             raise ArchiveError(

@@ -14,12 +14,13 @@ import numpy as np
 from ringmoe.archive import index as index_file
 from ringmoe.archive.archive import Stream
 from ringmoe.archive.builder import StreamBuilder
+from ringmoe.archive.changes import State, digest_of, state_of
 from ringmoe.archive.checks import Limits, check_tile
 from ringmoe.archive.index import Index, StreamKey
 from ringmoe.archive.journal import FileRecord, Journal
 from ringmoe.archive.report import IngestReport
 from ringmoe.archive.shards import SHARD_BYTES
-from ringmoe.archive.sources import Source, SourceFile, list_files
+from ringmoe.archive.sources import Source, SourceFile, list_files, split_date
 from ringmoe.archive.thumbnails import write_thumbnails
 from ringmoe.archive.tiling import plan_tiles
 from ringmoe.errors import ArchiveError, ConfigError, RingmoeError, WriteError
@@ -80,7 +81,8 @@ def ingest(
 
     Files that cannot be read and tiles that fail a check are skipped, counted and listed. A run
     that was killed goes on where it stopped when it is called again with the same arguments, and
-    the archive is the same as if it had not been; a finished one only returns its report.
+    the archive is the same as if it had not been; a finished one only returns its report, and logs
+    a warning where files were refused or have changed since.
 
     Args:
         sources: What to ingest.
@@ -99,7 +101,8 @@ def ingest(
         The report, also written to `out/report.json`.
 
     Raises:
-        ArchiveError: `out` holds another archive, or no tile at all was let in.
+        ArchiveError: `out` holds another archive, or an unfinished one of files that have changed
+            since, or no tile at all was let in.
         SceneReadError: A source's path or pattern fits no file.
         ConfigError: A source or setting that cannot be.
         WriteError: The disk is full or the like; run again to go on.
@@ -123,11 +126,7 @@ class _Ingest:
 
     def run(self) -> IngestReport:
         if (self.out / index_file.FILE_NAME).exists():
-            if Index.read(self.out).plan == self.plan:
-                return IngestReport.read(self.out)
-            raise ArchiveError(
-                f"{self.out}: holds an archive of other sources or settings: choose another folder"
-            )
+            return self._finished()
         self._make_folder()
         journal = Journal(self.out, self.plan)
         self._take_up(journal.records)
@@ -140,6 +139,28 @@ class _Ingest:
             for builder in self.builders.values():
                 builder.abandon()
 
+    def _finished(self) -> IngestReport:
+        """The report of an archive that is there, and a warning if another ingest would differ."""
+        index = Index.read(self.out)
+        if index.plan != self.plan:
+            raise ArchiveError(
+                f"{self.out}: holds an archive of other sources or settings: choose another folder"
+            )
+        report = IngestReport.read(self.out)
+        reasons = []
+        if index.files not in (None, digest_of([_state(file) for file in self.files])):
+            reasons.append("files have changed since")
+        if refused := report.files["refused"]:
+            reasons.append(f"{refused} of {len(self.files)} were refused")
+        if reasons:
+            logger.warning(
+                "%s: was finished before, and nothing was read now, although %s: to read them, "
+                "ingest into another folder",
+                self.out,
+                " and ".join(reasons),
+            )
+        return report
+
     def _make_folder(self) -> None:
         try:
             self.out.mkdir(parents=True, exist_ok=True)
@@ -150,6 +171,12 @@ class _Ingest:
         """The streams as a killed run left them."""
         if records:
             logger.info("%s: %d files were finished before", self.out, len(records))
+        for file, record in zip(self.files, records, strict=False):
+            if _state(file) != record.state:
+                raise ArchiveError(
+                    f"{self.out}: holds an unfinished ingest, and {file.path} has changed since "
+                    "that read it: bring it back as it was, or remove the folder and ingest anew"
+                )
         for key in dict.fromkeys(record.key for record in records if record.key):
             self._builder(key, [record for record in records if record.key == key])
 
@@ -166,7 +193,7 @@ class _Ingest:
     def _file(self, number: int) -> FileRecord:
         """Ingest one file; a damaged one leaves its error and nothing else."""
         file = self.files[number]
-        record = FileRecord(file.name)
+        record = FileRecord(file.name, state=_state(file))
         try:
             scene = _open(file)
             self._tiles(scene, file, record, number)
@@ -175,7 +202,7 @@ class _Ingest:
         except RingmoeError as error:
             if record.key is not None:
                 self.builders[record.key].reject()
-            return FileRecord(file.name, error=" ".join(str(error).split()))
+            return FileRecord(file.name, " ".join(str(error).split()), state=record.state)
         if record.key is not None:
             self.builders[record.key].accept(record)
         return record
@@ -222,7 +249,8 @@ class _Ingest:
         """Write what makes the folder an archive; the index last."""
         entries = {b.key.name: b.finish() for b in self.builders.values() if len(b)}
         journal.commit()
-        index = Index(self.plan, entries)
+        states = [record.state for record in journal.records]
+        index = Index(self.plan, entries, digest_of(states))
         for name, entry in entries.items():
             write_thumbnails(Stream(self.out / name, entry))
         report = IngestReport.of(journal.records, index)
@@ -246,6 +274,10 @@ def ground_sampling_distance(scene: Scene) -> float:
         metres = scene.crs.linear_units_factor[1]
         return float(abs(scene.transform.determinant) ** 0.5 * metres)
     return float("nan") if scene.sensor.gsd is None else scene.sensor.gsd
+
+
+def _state(file: SourceFile) -> State | None:
+    return state_of(split_date(file.path)[0])
 
 
 def _open(file: SourceFile) -> Scene:

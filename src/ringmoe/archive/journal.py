@@ -13,12 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from ringmoe.archive.changes import State
 from ringmoe.archive.index import StreamKey
 from ringmoe.archive.statistics import ChannelStatistics
 from ringmoe.archive.table import SCHEMA
 from ringmoe.errors import ArchiveError, WriteError
 
 FILE_NAME = "journal.jsonl"
+FORMAT = 2
 COMMIT_SECONDS = 2.0  # what was done since the last commit is done again after a kill
 
 
@@ -34,6 +36,7 @@ class FileRecord:
         statistics: Of its tiles.
         refused: Tiles that were not let in: reason to how many, and what the first one held.
         not_held_out: Whether a part of it should have been held out but it is too small for that.
+        state: What it was like when it was read (`ringmoe.archive.changes.state_of`).
     """
 
     file: str
@@ -43,6 +46,7 @@ class FileRecord:
     statistics: ChannelStatistics | None = None
     refused: dict[str, tuple[int, str]] = field(default_factory=dict)
     not_held_out: bool = False
+    state: State | None = None
 
     @property
     def tiles(self) -> int:
@@ -63,8 +67,9 @@ class FileRecord:
     def from_json(cls, line: bytes) -> FileRecord:
         """What `to_json` wrote."""
         values = json.loads(line)
-        key, sums = values.pop("key"), values.pop("statistics")
+        key, sums, state = (values.pop(name) for name in ("key", "statistics", "state"))
         return cls(
+            state=state and (state[0], state[1]),
             key=key and StreamKey.from_dict(key),
             statistics=sums and ChannelStatistics(np.array(sums)),
             **values,
@@ -85,7 +90,8 @@ class Journal:
         records: Of all finished files, those of earlier runs included.
 
     Raises:
-        ArchiveError: The folder holds the journal of another plan.
+        ArchiveError: The folder holds the journal of another plan, or of an earlier version, which
+            cut and drew otherwise.
         WriteError: It cannot be written.
     """
 
@@ -94,7 +100,14 @@ class Journal:
         self._waiting, self._written = list[str](), time.monotonic()
         lines = self._path.read_bytes().splitlines(keepends=True) if self._path.exists() else []
         whole = [line for line in lines if line.endswith(b"\n")]
-        if whole and json.loads(whole[0]) != {"plan": plan}:
+        first = {"plan": plan, "format": FORMAT}
+        found = json.loads(whole[0]) if whole else first
+        if found != first:
+            if len(whole) > 1 and found.get("format") != FORMAT:
+                raise ArchiveError(
+                    f"{folder}: holds an unfinished ingest of an earlier version of ringmoe: "
+                    "remove the folder, or choose another one"
+                )
             if len(whole) > 1:
                 raise ArchiveError(
                     f"{folder}: holds an unfinished ingest of other sources or settings: finish "
@@ -105,7 +118,7 @@ class Journal:
         if len(whole) < len(lines):
             os.truncate(self._path, sum(map(len, whole)))
         if not whole:
-            self._waiting.append(json.dumps({"plan": plan}))
+            self._waiting.append(json.dumps(first))
             self.commit()
 
     def add(self, record: FileRecord, sync: Callable[[], None]) -> None:

@@ -171,7 +171,7 @@ def _check_names(source: Source) -> None:
 
 
 def _place(name: str, source: Source) -> str:
-    file, _ = _split_date(name)
+    file, _ = split_date(name)
     return str(PurePosixPath(file).parent) if source.group == "folder" else file
 
 
@@ -194,7 +194,7 @@ def _fitting(path: str, root: Path) -> list[str]:
     """
     if _is_remote(path):
         return [path]
-    plain, date = _split_date(path)
+    plain, date = split_date(path)
     literal = root / plain
     if literal.is_file() or _is_polsarpro(literal):
         return [plain + date]
@@ -281,7 +281,7 @@ def _is_polsarpro(path: Path) -> bool:
     return path.is_dir() and any(path.glob("[TCs][0-9][0-9].bin"))
 
 
-def _split_date(path: str) -> tuple[str, str]:
+def split_date(path: str) -> tuple[str, str]:
     """`stack.npy#2` as `stack.npy` and `#2`."""
     found = re.fullmatch(r"(.*\.npy)(#\d+)", path)
     return (found[1], found[2]) if found else (path, "")
