@@ -148,6 +148,27 @@ def test_bad_tiles_and_files_are_skipped_counted_and_listed(bad, tmp_path):
     assert sources == {"good.tif", "short.tif"}
 
 
+def test_odd_files_are_refused_one_by_one(bad, tmp_path):
+    """A name and a header in other encodings, long doubles: each one line."""
+    header = "ENVI\nsamples = 32\nlines = 32\nbands = 1\ndata type = 12\ninterleave = bsq\n"
+    np.ones((32, 32), "<u2").tofile(bad / "latin.img")
+    (bad / "latin.hdr").write_bytes(f"{header}band names = {{gr\xfcn}}\n".encode("latin-1"))
+    np.save(bad / "long.npy", np.ones((13, 32, 32), np.longdouble))
+    odd = ["latin.img", "long.npy"]
+    with suppress(OSError):  # a file system that is UTF-8 only
+        shutil.copy(bad / "good.tif", os.fsencode(bad) + b"/\xd6\xd0.tif")
+        odd.append(os.fsdecode(b"\xd6\xd0.tif"))
+    sources = [Source(("good.tif", *odd), S2)]
+    report = ingest(sources, tmp_path / "archive", tile_size=32, holdout=0.3, root=bad)
+    refused = {found["file"]: found["error"] for found in report.refused_files}
+    assert report.files == {"read": 1, "refused": len(odd)}
+    assert "latin.img: not UTF-8 in its header" in refused["latin.img"]
+    assert "save it as float64" in refused["long.npy"]
+    for name in odd[2:]:
+        assert "not UTF-8 in its name: rename it" in refused["\\udcd6\\udcd0.tif"]
+        assert name not in refused
+
+
 def test_limits_can_be_set(bad, tmp_path):
     """20 of 32 rows are NaN in nan.tif: 37.5 % hold data."""
     report = ingest(

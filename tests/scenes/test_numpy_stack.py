@@ -87,3 +87,6 @@ def test_only_numbers_are_read(tmp_path):
     np.save(tmp_path / "a.npy", np.array([["a", "b"]]))
     with pytest.raises(DtypeError, match="expected numbers"):
         open_scene(tmp_path / "a.npy", "sar-amplitude-dn8", bands=["unknown"])
+    np.save(tmp_path / "b.npy", np.ones((4, 4), np.longdouble))
+    with pytest.raises(DtypeError, match=r"b\.npy: .* save it as float64"):
+        open_scene(tmp_path / "b.npy", "sar-amplitude-dn8", bands=["unknown"])

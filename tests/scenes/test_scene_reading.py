@@ -73,6 +73,26 @@ def test_digital_values_keep_the_type_of_the_file(tmp_path, make_file, dtype, se
     np.testing.assert_array_equal(digital, values)
 
 
+def test_bands_of_several_types_are_read_in_a_type_that_holds_both(tmp_path, make_file):
+    """As `gdalbuildvrt -separate` puts them together; a single band keeps its own type."""
+    counts = RNG.integers(0, 60_000, (1, 70, 90), dtype=np.uint16)
+    shares = RNG.random((1, 70, 90), dtype=np.float32)
+    vrt = '<VRTDataset rasterXSize="90" rasterYSize="70">'
+    for i, (kind, plane) in enumerate([("UInt16", counts), ("Float32", shares)], 1):
+        make_file(tmp_path / f"{kind}.tif", plane)
+        vrt += (
+            f'<VRTRasterBand dataType="{kind}" band="{i}"><SimpleSource><SourceFilename '
+            f'relativeToVRT="1">{kind}.tif</SourceFilename></SimpleSource></VRTRasterBand>'
+        )
+    (tmp_path / "both.vrt").write_text(vrt + "</VRTDataset>")
+    names = ["red", "green"]
+    digital, _ = open_scene(tmp_path / "both.vrt", "rgb-dn16", bands=names).read_digital()
+    assert digital.dtype == np.float32
+    np.testing.assert_array_equal(digital, np.concatenate([counts, shares]))
+    scene = open_scene(tmp_path / "both.vrt", "rgb-dn16", bands=names, channels=["red"])
+    assert scene.read_digital()[0].dtype == np.uint16
+
+
 def test_values_are_in_the_unit_of_the_encoding(tmp_path, make_file):
     """Sentinel-2, baseline 04.00: (DN - 1000) / 10000, so 3500 is reflectance 0.25."""
     path = make_file(tmp_path / "a.tif", np.full((12, 4, 4), 3500, np.uint16))

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from ringmoe.errors import ConfigError
 from ringmoe.scenes import Window, open_scene
 
 SIZE = 200
@@ -126,6 +127,8 @@ def test_the_seed_makes_the_draw(tmp_path, make_folder):
     np.testing.assert_array_equal(draw(3), draw(3))
     product = (draw(3)[0] * draw(4)[0].conj()).mean()
     assert abs(product) < 4 * LEXICOGRAPHIC[0, 0].real / np.sqrt(1600)
+    with pytest.raises(ConfigError, match="C3: the seed of a draw must be 0 or more, got -1"):
+        draw(-1)
 
 
 def test_matrices_that_are_no_covariance_are_made_one_and_counted(tmp_path, make_folder, caplog):

@@ -23,7 +23,7 @@ from ringmoe.archive.shards import SHARD_BYTES
 from ringmoe.archive.sources import Source, SourceFile, list_files, split_date
 from ringmoe.archive.thumbnails import write_thumbnails
 from ringmoe.archive.tiling import plan_tiles
-from ringmoe.errors import ArchiveError, ConfigError, RingmoeError, WriteError
+from ringmoe.errors import ArchiveError, ConfigError, RingmoeError, SceneReadError, WriteError
 from ringmoe.sampling.hashing import mix, name_key
 from ringmoe.scenes import Scene, Window, open_scene
 
@@ -195,6 +195,7 @@ class _Ingest:
         file = self.files[number]
         record = FileRecord(file.name, state=_state(file))
         try:
+            _check_name(file)
             scene = _open(file)
             self._tiles(scene, file, record, number)
         except WriteError:
@@ -202,7 +203,8 @@ class _Ingest:
         except RingmoeError as error:
             if record.key is not None:
                 self.builders[record.key].reject()
-            return FileRecord(file.name, " ".join(str(error).split()), state=record.state)
+            message = " ".join(str(error).split())
+            return FileRecord(_in_utf8(file.name), _in_utf8(message), state=record.state)
         if record.key is not None:
             self.builders[record.key].accept(record)
         return record
@@ -274,6 +276,17 @@ def ground_sampling_distance(scene: Scene) -> float:
         metres = scene.crs.linear_units_factor[1]
         return float(abs(scene.transform.determinant) ** 0.5 * metres)
     return float("nan") if scene.sensor.gsd is None else scene.sensor.gsd
+
+
+def _check_name(file: SourceFile) -> None:
+    """Raise `SceneReadError` if the table of tiles cannot hold the file's name."""
+    if _in_utf8(file.name) != file.name:
+        raise SceneReadError(f"{file.name}: not UTF-8 in its name: rename it")
+
+
+def _in_utf8(text: str) -> str:
+    r"""A text that may hold bytes of a file name that are not UTF-8, with these as `\udcd6`."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _state(file: SourceFile) -> State | None:

@@ -50,5 +50,5 @@ def permutation(count: int, *words: int) -> np.ndarray:
 
 
 def name_key(name: str) -> int:
-    """A word for `mix` that stands for a name."""
-    return zlib.crc32(name.encode())
+    """A word for `mix` that stands for a name; a file's need not be UTF-8."""
+    return zlib.crc32(name.encode(errors="surrogateescape"))

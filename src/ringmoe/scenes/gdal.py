@@ -60,10 +60,19 @@ class GdalFile(Source):
         area = RasterioWindow(window.column, window.row, window.width, window.height)
         with _settings(self.name), _telling(self.name, f"{window} cannot be read"):
             dataset = _OPEN_FILES.get(self.name)
-            values = dataset.read([self.indexes[band] for band in bands], window=area)
+            values = self._values(dataset, bands, area)
             if self.mask_index is None:
                 return values, None
             return values, dataset.read_masks(self.mask_index, window=area) > 0
+
+    def _values(
+        self, dataset: DatasetReader, bands: Sequence[int], area: RasterioWindow
+    ) -> np.ndarray:
+        """At once, or band by band where types differ (`gdalbuildvrt -separate`)."""
+        indexes = [self.indexes[band] for band in bands]
+        if len({self.dtypes[band] for band in bands}) == 1:
+            return dataset.read(indexes, window=area)
+        return np.stack([dataset.read(index, window=area) for index in indexes])
 
 
 def open_gdal(name: str, *, indices: bool = False) -> GdalFile:
@@ -171,6 +180,10 @@ def _telling(name: str, what: str) -> Iterator[None]:
         yield
     except SceneReadError:
         raise
+    except UnicodeError as error:
+        named = isinstance(error, UnicodeEncodeError)
+        advice = "name: rename it" if named else "header: write that anew as UTF-8 (iconv)"
+        raise SceneReadError(f"{name}: not UTF-8 in its {advice} ({error})") from error
     except (RasterioError, CPLE_BaseError, OSError) as error:
         _OPEN_FILES.close()
         reason = " ".join(str(error.__cause__ or error).split())

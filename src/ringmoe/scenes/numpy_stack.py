@@ -49,13 +49,15 @@ def open_numpy(path: Path, index: int | None, counts: Sequence[int]) -> NumpySta
 
     Raises:
         SceneReadError: The file is absent, empty, truncated or no `.npy`.
-        DtypeError: It does not hold numbers.
+        DtypeError: It does not hold numbers, or such as are only read on machines of one kind.
         ShapeError: No axis, or more than one, has as many entries as bands are due.
     """
     check_file(path)
     array = _map(path)
     if array.dtype.kind not in "biufc":
         raise DtypeError(f"{path}: expected numbers, found dtype {array.dtype}")
+    if array.dtype.char in "gG":
+        raise DtypeError(f"{path}: holds {array.dtype}: save it as float64 or complex64")
     shape = array.shape
     if index is not None:
         if not 0 <= index < shape[0] or len(shape) < 3:

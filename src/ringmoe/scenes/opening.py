@@ -59,7 +59,7 @@ def open_scene(
             amplitude (its square root) of the sensor "sar-total-power"; digital values are the
             span itself. "single-look": complex single looks drawn from the matrices; a draw, not a
             measurement (see `ringmoe.scenes.single_look`).
-        seed: Of the draw. Scenes that are to be independent need different seeds.
+        seed: Of the draw, 0 or more. Scenes that are to be independent need different seeds.
 
     Raises:
         SceneReadError: The product is absent, empty, truncated or of an unknown format.
@@ -185,6 +185,8 @@ def _derive(
         raise ConfigError(
             f"{planes.path}: single looks are complex: choose a complex sensor, not {sensor.name}"
         )
+    if seed < 0:
+        raise ConfigError(f"{planes.path}: the seed of a draw must be 0 or more, got {seed}")
     polarisations: tuple[str, ...] = POLARISATIONS
     if kind == "C2":
         if bands is None or len(bands) != 2:
