@@ -247,6 +247,25 @@ def test_an_ingest_does_not_go_on_over_changed_files(three, tmp_path, monkeypatc
     assert contents(tmp_path / "moved") == contents(tmp_path / "whole")
 
 
+def test_two_ingests_do_not_write_to_one_folder(three, tmp_path):
+    """The second is refused while the first runs, in another process too; the first is whole."""
+    sources, options = [Source(("*.tif",), S2)], {"tile_size": 32, "root": three}
+    words = ["ingest", "*.tif", "--sensor", S2, "--tile-size", "32", "--root", str(three)]
+    command = [sys.executable, "-m", "ringmoe", *words, "--out", str(tmp_path / "archive")]
+    errors = []
+
+    def second(done: float, total: int) -> None:
+        if done == 1.5:
+            with pytest.raises(ArchiveError, match="archive: another ingest is writing here"):
+                ingest(sources, tmp_path / "archive", **options)
+            errors.append(subprocess.run(command, capture_output=True, text=True).stderr)
+
+    ingest(sources, tmp_path / "archive", progress=second, **options)
+    assert errors[0].count("\n") == 1 and "another ingest is writing here" in errors[0]
+    ingest(sources, tmp_path / "alone", **options)
+    assert contents(tmp_path / "archive") == contents(tmp_path / "alone")
+
+
 def test_an_unfinished_ingest_of_an_earlier_version_is_refused(three, tmp_path, monkeypatch):
     interrupted(three, tmp_path / "archive", monkeypatch)
     path = tmp_path / "archive" / journal.FILE_NAME

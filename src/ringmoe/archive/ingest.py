@@ -18,6 +18,7 @@ from ringmoe.archive.changes import State, digest_of, state_of
 from ringmoe.archive.checks import Limits, check_tile
 from ringmoe.archive.index import Index, StreamKey
 from ringmoe.archive.journal import FileRecord, Journal
+from ringmoe.archive.lock import alone_in
 from ringmoe.archive.report import IngestReport
 from ringmoe.archive.shards import SHARD_BYTES
 from ringmoe.archive.sources import Source, SourceFile, list_files, split_date
@@ -102,7 +103,7 @@ def ingest(
 
     Raises:
         ArchiveError: `out` holds another archive, or an unfinished one of files that have changed
-            since, or no tile at all was let in.
+            since; another ingest is writing there; or no tile at all was let in.
         SceneReadError: A source's path or pattern fits no file.
         ConfigError: A source or setting that cannot be.
         WriteError: The disk is full or the like; run again to go on.
@@ -128,6 +129,13 @@ class _Ingest:
         if (self.out / index_file.FILE_NAME).exists():
             return self._finished()
         self._make_folder()
+        with alone_in(self.out):
+            if (self.out / index_file.FILE_NAME).exists():  # another ingest has just ended
+                return self._finished()
+            return self._go_on()
+
+    def _go_on(self) -> IngestReport:
+        """Read what was not read before, and finish."""
         journal = Journal(self.out, self.plan)
         self._take_up(journal.records)
         try:
