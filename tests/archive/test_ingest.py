@@ -169,6 +169,30 @@ def test_odd_files_are_refused_one_by_one(bad, tmp_path):
         assert name not in refused
 
 
+def test_single_looks_of_several_scenes_are_independent(tmp_path):
+    """Two folders of the same matrices: the mean product of the draws is 0, standard error 1/64.
+
+    T3 of two: HH, HV and VV of power 1, uncorrelated. The same draw would have a mean product of 1.
+    """
+    for name in ("north", "south"):
+        folder = tmp_path / name / "T3"
+        folder.mkdir(parents=True)
+        (folder / "config.txt").write_text("Nrow\n64\n---------\nNcol\n64\n")
+        for i, j in ((1, 1), (2, 2), (3, 3), (1, 2), (1, 3), (2, 3)):
+            for part in ("",) if i == j else ("_real", "_imag"):
+                plane = np.full((64, 64), 1 + (i == 3) if i == j else 0, "<f4")
+                plane.tofile(folder / f"T{i}{j}{part}.bin")
+    source = Source(("*/T3",), "airsar", derive="single-look", seed=3)
+    options = {"tile_size": 64, "root": tmp_path}
+    first = ingest([source], tmp_path / "archive", **options)
+    stream = next(iter(Archive.open(tmp_path / "archive").streams.values()))
+    north, south = stream.read(range(2))[0].astype(np.complex128)
+    for band in (0, 1, 3):
+        assert abs((north[band] * north[band].conj()).mean() - 1) < 4 / 64
+        assert abs((north[band] * south[band].conj()).mean()) < 4 / 64
+    assert ingest([source], tmp_path / "again", **options).fingerprint == first.fingerprint
+
+
 def test_limits_can_be_set(bad, tmp_path):
     """20 of 32 rows are NaN in nan.tif: 37.5 % hold data."""
     report = ingest(

@@ -311,7 +311,7 @@ def _open(file: SourceFile) -> Scene:
         encoding=source.encoding,
         nodata=source.nodata,
         derive=source.derive,
-        seed=source.seed,
+        seed=int(mix(source.seed, name_key(file.name))),  # scenes are drawn independently
     )
 
 

@@ -39,7 +39,7 @@ class Source:
         encoding: How the digital values become the sensor's unit; None for the sensor's default.
         nodata: The digital value that means "no data", where the files do not say.
         derive: "single-look" or "total-power" of a T3 or C3 folder.
-        seed: Of the single-look draw.
+        seed: Of the single-look draws; each scene's is mixed with its name.
         tile_size: Overrides the ingest's.
         stride: Overrides the ingest's; by default the tile size, where that is overridden.
         holdout: Overrides the ingest's.
