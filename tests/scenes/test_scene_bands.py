@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+from rasterio.control import GroundControlPoint
+from rasterio.crs import CRS
+from rasterio.transform import from_origin
 
 from ringmoe.errors import (
     DtypeError,
@@ -181,7 +184,31 @@ def test_files_with_one_band_each_are_stacked(tmp_path, make_file, sensor, patte
 def test_stacked_files_must_lie_on_one_grid(tmp_path, make_file):
     fine = make_file(tmp_path / "x_B02.tif", np.zeros((1, 6, 6), np.uint16))
     coarse = make_file(tmp_path / "x_B11.tif", np.zeros((1, 3, 3), np.uint16))
-    with pytest.raises(GeoreferenceError, match=r"x_B11\.tif: its grid \(3 x 3 pixels\)"):
+    with pytest.raises(GeoreferenceError, match=r"x_B11\.tif: its grid \(3 x 3 pixels,"):
         open_scene([fine, coarse], "sentinel2-l2a")
     with pytest.raises(SceneReadError, match="empty list"):
         open_scene([], "sentinel2-l2a")
+
+
+def test_stacked_files_must_lie_at_one_place(tmp_path, make_file):
+    """Half a pixel of 30 m is none; 3 km are told by the corners, and other points are others."""
+    crs, plane = CRS.from_epsg(32633), np.zeros((1, 6, 6), np.uint16)
+
+    def file(name, east):
+        return make_file(tmp_path / name, plane, crs=crs, transform=from_origin(east, 5e6, 30, 30))
+
+    red = file("x_B4.tif", 5e5)
+    assert len(open_scene([red, file("x_B5.tif", 5e5 + 1e-6)], "landsat8").channels) == 2
+    with pytest.raises(GeoreferenceError, match=r"corner 503000, 5000000\) .*\(6 x .* 500000, 5"):
+        open_scene([red, file("x_B6.tif", 5.03e5)], "landsat8")
+
+    def pointed(name, east):
+        points = [GroundControlPoint(r, c, east + c, 50 - r) for r in (0, 6) for c in (0, 6)]
+        return make_file(tmp_path / name, plane, gcps=points, crs=CRS.from_epsg(4326))
+
+    vv = pointed("s1-vv.tif", 10)
+    assert len(open_scene([vv, pointed("s1-vh.tif", 10)], "sentinel1-grd").channels) == 2
+    with pytest.raises(GeoreferenceError, match="4 ground control points"):
+        open_scene([vv, pointed("s1-vh.tif", 40)], "sentinel1-grd")
+    with pytest.raises(GeoreferenceError, match="4 ground control points"):
+        open_scene([make_file(tmp_path / "bare-vv.tif", plane), vv], "sentinel1-grd")

@@ -209,14 +209,9 @@ def check_grids(scenes: Mapping[str, Scene]) -> None:
         if same and scene.source.georeference.meets(place, *size):
             continue
         raise GeoreferenceError(
-            f"{scene.path}: its grid ({_grid(scene)}) is not that of {first.path} "
-            f"({_grid(first)}): resample one onto the other first"
+            f"{scene.path}: its grid ({scene.source.grid_words}) is not that of {first.path} "
+            f"({first.source.grid_words}): resample one onto the other first"
         )
-
-
-def _grid(scene: Scene) -> str:
-    place = scene.source.georeference.words
-    return f"{scene.height} x {scene.width} pixels, {scene.crs or 'no CRS'}, {place}"
 
 
 def _cache_size(scenes: Mapping[str, Scene]) -> int:

@@ -121,11 +121,11 @@ def _open_list(names: Sequence[str], sensor: Sensor) -> Stack:
     first = parts[0]
     for part in parts[1:]:
         same_size = (part.height, part.width) == (first.height, first.width)
-        same_place = part.georeference == first.georeference or part.georeference.gcps
-        if not (same_size and same_place):
+        place = part.georeference
+        if not (same_size and place.meets(first.georeference, part.height, part.width)):
             raise GeoreferenceError(
-                f"{part.path}: its grid ({part.height} x {part.width} pixels) is not that of "
-                f"{first.path} ({first.height} x {first.width}): leave it out or resample it first"
+                f"{part.path}: its grid ({part.grid_words}) is not that of {first.path} "
+                f"({first.grid_words}): leave it out or resample it first"
             )
     band_names: list[str | None] = []
     for part in parts:

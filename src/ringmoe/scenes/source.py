@@ -47,6 +47,12 @@ class Source(ABC):
         """How many bands there are."""
         return len(self.names)
 
+    @property
+    def grid_words(self) -> str:
+        """Its size and place, for messages."""
+        place = self.georeference
+        return f"{self.height} x {self.width} pixels, {place.crs or 'no CRS'}, {place.words}"
+
     @abstractmethod
     def read(self, bands: Sequence[int], window: Window) -> tuple[np.ndarray, np.ndarray | None]:
         """The numbers of some bands in a window that lies inside.
