@@ -44,6 +44,9 @@ def test_a_configuration_with_a_root_from_the_environment(scenes, tmp_path, monk
     assert main(words) == 2
     assert "set the environment variable SCENES_HERE" in capsys.readouterr().err
     monkeypatch.setenv("SCENES_HERE", str(root))
+    assert main([*words, "--encoding", "dn", "--nodata", "0"]) == 2
+    error = capsys.readouterr().err
+    assert "--encoding, --nodata: the sources of the configuration are mappings" in error
     assert main(words) == 0
     streams = Archive.open(tmp_path / "a").streams
     assert list(streams) == ["rgb-dn8-uint8-32px", "sentinel2-l1c-B04-B08-uint16-32px"]

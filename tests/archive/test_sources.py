@@ -58,6 +58,15 @@ def test_file_lists_keep_their_order_and_may_come_from_windows(root):
 
 def test_folders_of_planes_and_dates_of_a_stack_are_scenes(root):
     assert names(root, "product/T3") == names(root, "product/*") == ["product/T3"]
+    assert names(root, "product") == names(root, "product/**") == ["product/T3"]
+    deep = root / "product" / "2020" / "C3"
+    deep.mkdir(parents=True)
+    (deep / "C11.bin").touch()
+    (deep / "span.png").touch()
+    (root / "product" / "quicklook.png").touch()
+    assert names(root, "product/**/[CT]3") == ["product/2020/C3", "product/T3"]
+    both = ["product/2020/C3", "product/T3", "product/quicklook.png"]
+    assert names(root, "product") == names(root, "product/**") == both
     assert names(root, "stack.npy#1", "stack.npy#3") == ["stack.npy#1", "stack.npy#3"]
 
 
@@ -92,7 +101,7 @@ def test_a_source_can_have_its_own_share(root):
     ("source", "error", "message"),
     [
         (Source(("nowhere/*.tif",), "rgb-dn8"), SceneReadError, r"nowhere/\*\.tif: expected"),
-        (Source(("product",), "rgb-dn8"), SceneReadError, "product: expected"),
+        (Source(("product/nothing",), "rgb-dn8"), SceneReadError, "nothing: expected"),
         (Source(("aid",)), ConfigError, "which sensor"),
         (Source(("aid",), "rgb-8"), UnknownSensorError, "rgb-dn8"),
         (Source(("aid",), "rgb-dn8", encoding="decibel"), ConfigError, "no encoding 'decibel'"),
@@ -121,6 +130,65 @@ def test_sources_come_from_configurations():
 def test_misspelt_configurations_are_refused(given, message):
     with pytest.raises(ConfigError, match=message):
         Source.from_dict(given)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("holdout", 1.5, "0 to 1"),
+        ("holdout", -0.1, "0 to 1"),
+        ("group", "folders", "'file' or 'folder'"),
+        ("derive", "span", "'total-power' or 'single-look'"),
+        ("tile_size", -5, "1 or more"),
+        ("stride", 0, "1 or more"),
+        ("per_folder", 0, "1 or more"),
+        ("seed", -1, "0 or more"),
+    ],
+)
+def test_values_that_cannot_be_are_refused(key, value, expected):
+    with pytest.raises(ConfigError, match=f"source a: {key}: expected {expected}, got {value!r}"):
+        Source(("a",), "airsar", **{key: value})
+    with pytest.raises(ConfigError, match=r"paths: expected several, got a text: \('a',\)"):
+        Source("a", "airsar")
+
+
+@pytest.fixture
+def simulation(tmp_path) -> Path:
+    """The manifest of two scenes of two sensors, and empty files for the images."""
+    sensors = {"optical": "simulated-optical", "sar": "simulated-sar-complex"}
+    scenes = [
+        {"files": [{"sensor": s, "path": f"{scene}/{n}.tif"} for n, s in sensors.items()]}
+        for scene in ("s0", "s1")
+    ]
+    for scene in ("s0", "s1"):
+        (tmp_path / "sim" / scene).mkdir(parents=True)
+        for name in sensors:
+            (tmp_path / "sim" / scene / f"{name}.tif").touch()
+    (tmp_path / "sim" / "simulation.json").write_text(json.dumps({"scenes": scenes}))
+    return tmp_path
+
+
+def test_a_sensor_chooses_the_images_of_a_simulation(simulation):
+    def names(**options):
+        source = Source(("sim",), **options)
+        return [file.name for file in list_files([source], simulation, 0, 0)]
+
+    optical = ["sim/s0/optical.tif", "sim/s1/optical.tif"]
+    assert names() == [*optical, "sim/s0/sar.tif", "sim/s1/sar.tif"]
+    assert names(sensor="simulated-optical", channels=("red",)) == optical
+    assert names(exclude=("sar*",)) == optical
+    with pytest.raises(ConfigError, match="simulation without images of 'airsar': choose from sim"):
+        names(sensor="airsar")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("bands", ("-",)), ("encoding", "x"), ("nodata", 0), ("file_list", "f"),
+     ("derive", "single-look")],
+)  # fmt: skip
+def test_what_a_simulation_knows_itself_is_not_asked(simulation, key, value):
+    with pytest.raises(ConfigError, match=f"sim: a simulation, which has no use for {key}"):
+        list_files([Source(("sim",), **{key: value})], simulation, 0, 0)
 
 
 @pytest.mark.slow

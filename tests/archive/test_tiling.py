@@ -82,6 +82,16 @@ def test_the_seed_chooses_the_end():
     assert ends == {0, 240} or ends == {0, 250}
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_images_of_one_place_are_held_out_at_the_same_end(seed):
+    """Of 10 m and 20 m pixels: no ground is held out of one and trained on in the other."""
+    ground = {"train": np.zeros(1000, bool), "heldout": np.zeros(1000, bool)}
+    for factor in (1, 2):
+        for window, split in plan_tiles(300 // factor, 1000 // factor, 50, 50, 0.2, seed):
+            ground[split][window.column * factor : window.columns.stop * factor] = True
+    assert ground["heldout"].sum() == 200 and not (ground["heldout"] & ground["train"]).any()
+
+
 @given(
     st.sets(st.text("abc/", min_size=1), min_size=2, max_size=40),
     st.floats(0.001, 0.999),

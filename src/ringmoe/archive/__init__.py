@@ -17,7 +17,7 @@ from ringmoe.archive.archive import SPLITS, Archive, Stream
 from ringmoe.archive.checks import Limits
 from ringmoe.archive.ingest import ingest
 from ringmoe.archive.report import IngestReport
-from ringmoe.archive.sources import Source
+from ringmoe.archive.source import Source
 
 if TYPE_CHECKING:
     from ringmoe.archive.loader import Batch, TileLoader

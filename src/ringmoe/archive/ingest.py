@@ -21,7 +21,8 @@ from ringmoe.archive.journal import FileRecord, Journal
 from ringmoe.archive.lock import alone_in
 from ringmoe.archive.report import IngestReport
 from ringmoe.archive.shards import SHARD_BYTES
-from ringmoe.archive.sources import Source, SourceFile, list_files, split_date
+from ringmoe.archive.source import Source
+from ringmoe.archive.sources import SourceFile, list_files, split_date
 from ringmoe.archive.thumbnails import write_thumbnails
 from ringmoe.archive.tiling import plan_tiles
 from ringmoe.errors import ArchiveError, ConfigError, RingmoeError, SceneReadError, WriteError

@@ -1,19 +1,18 @@
-"""What to ingest: which files, what they are, how to cut them."""
+"""Which files the sources of an ingest stand for."""
 
 from __future__ import annotations
 
 import glob
 import json
+import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from fnmatch import fnmatch
 from itertools import groupby
 from pathlib import Path, PurePosixPath
-from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from ringmoe.archive.source import Source
 from ringmoe.archive.tiling import held_out_images
 from ringmoe.errors import ConfigError, SceneReadError
 from ringmoe.sensors import get_sensor
@@ -22,89 +21,6 @@ IMAGE_SUFFIXES = frozenset(
     {".tif", ".tiff", ".jp2", ".vrt", ".img", ".png", ".jpg", ".jpeg", ".npy"}
 )
 SIMULATION_MANIFEST = "simulation.json"
-
-
-@dataclass(frozen=True)
-class Source:
-    """Files of one kind, and how to read and cut them.
-
-    Attributes:
-        paths: Files, URLs, folders and patterns (`aid/*/*.jpg`, `**` for any depth), absolute or
-            relative to the ingest's root. A folder gives the images inside it; a PolSARpro folder
-            is itself an image; a folder with a `simulation.json` gives the images of that
-            simulation. An array of several dates needs the date: `stack.npy#2`.
-        sensor: A name of the sensor catalogue; not needed for a simulation.
-        bands: What each band of a file is, in file order (see `ringmoe.scenes.open_scene`).
-        channels: Which of them to keep, in which order; None keeps all.
-        encoding: How the digital values become the sensor's unit; None for the sensor's default.
-        nodata: The digital value that means "no data", where the files do not say.
-        derive: "single-look" or "total-power" of a T3 or C3 folder.
-        seed: Of the single-look draws; each scene's is mixed with its name.
-        tile_size: Overrides the ingest's.
-        stride: Overrides the ingest's; by default the tile size, where that is overridden.
-        holdout: Overrides the ingest's.
-        group: What shows one place and is held out together: a "file", or all images of a "folder".
-        file_list: A text file with one path a line, relative to the one folder in `paths`; what
-            follows the path after a blank (a label) is not read.
-        per_folder: Take only the first so many images of each folder, in natural order
-            (`x_9.jpg` before `x_10.jpg`).
-        exclude: Patterns of file names to leave out.
-    """
-
-    paths: tuple[str, ...]
-    sensor: str = ""
-    bands: tuple[str, ...] | None = None
-    channels: tuple[str, ...] | None = None
-    encoding: str | None = None
-    nodata: float | None = None
-    derive: Literal["total-power", "single-look"] | None = None
-    seed: int = 0
-    tile_size: int | None = None
-    stride: int | None = None
-    holdout: float | None = None
-    group: Literal["file", "folder"] = "file"
-    file_list: str | None = None
-    per_folder: int | None = None
-    exclude: tuple[str, ...] = ()
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Source:
-        """A source as a configuration file has it; a single text stands for a list of one.
-
-        Raises:
-            ConfigError: A key is not known or `paths` is missing, or a value is of a wrong type.
-        """
-        known: dict[str, Any] = {}
-        for key, value in values.items():
-            if key not in _TYPES:
-                near = get_close_matches(str(key), _TYPES, n=1)
-                advice = (
-                    f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(_TYPES)}"
-                )
-                raise ConfigError(f"source {values.get('paths')}: unknown key {key!r}: {advice}")
-            several = tuple in _TYPES[key]
-            value = tuple(value) if several and isinstance(value, list) else value
-            value = (value,) if several and isinstance(value, str) else value
-            value = float(value) if float in _TYPES[key] and isinstance(value, int) else value
-            if not isinstance(value, _TYPES[key]):
-                expected = " or ".join(kind.__name__ for kind in _TYPES[key])
-                raise ConfigError(
-                    f"source {values.get('paths')}: {key}: expected {expected}, got {value!r}"
-                )
-            known[key] = value
-        if not known.get("paths"):
-            raise ConfigError(f"source: `paths` is missing in {dict(values)}")
-        return cls(**known)
-
-
-# What each key of a source may be: `X | None`, `tuple[str, ...]` and `Literal` as plain classes.
-_TYPES = {
-    name: tuple(
-        str if get_origin(kind) is Literal else get_origin(kind) or kind
-        for kind in (get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,))
-    )
-    for name, hint in get_type_hints(Source).items()
-}
 
 
 @dataclass(frozen=True)
@@ -199,11 +115,13 @@ def _fitting(path: str, root: Path) -> list[str]:
     if literal.is_file() or _is_polsarpro(literal):
         return [plain + date]
     if literal.is_dir():
-        images = filter(_is_image, literal.rglob("*"))
-        found = [str(Path(plain, image.relative_to(literal))) for image in images]
+        inside = [str(Path(plain, place.relative_to(literal))) for place in literal.rglob("*")]
     else:
-        found = [n for n in glob.glob(path, root_dir=root, recursive=True) if (root / n).is_file()]
-        found += [n for n in glob.glob(path, root_dir=root) if _is_polsarpro(root / n)]
+        inside = glob.glob(path, root_dir=root, recursive=True)
+    found = [name.rstrip(os.sep) for name in inside if _is_polsarpro(root / name)]
+    folders = {Path(name) for name in found}  # what lies in them are planes and pictures of these
+    wanted = _is_image if literal.is_dir() else Path.is_file
+    found += [n for n in inside if wanted(root / n) and Path(n).parent not in folders]
     if not found:
         raise SceneReadError(
             f"{root / path}: expected a file, a folder with images in it, or a pattern that fits "
@@ -249,7 +167,14 @@ def _simulation(source: Source, path: str, root: Path) -> Iterator[Source]:
 
     Raises:
         SceneReadError: It is not a manifest.
+        ConfigError: The source says what the simulation knows, or names a sensor that it lacks.
     """
+    for name in ("bands", "encoding", "nodata", "derive", "file_list"):
+        if getattr(source, name) is not None:
+            raise ConfigError(
+                f"{path}: a simulation, which has no use for {name}: leave it out, or give the "
+                "simulation a source of its own"
+            )
     manifest = root / path / SIMULATION_MANIFEST
     files: dict[str, list[str]] = {}
     try:
@@ -258,15 +183,14 @@ def _simulation(source: Source, path: str, root: Path) -> Iterator[Source]:
                 files.setdefault(file["sensor"], []).append(str(Path(path, file["path"])))
     except (ValueError, KeyError, TypeError) as error:
         raise SceneReadError(f"{manifest}: not a simulation's manifest ({error!r})") from error
-    for sensor, paths in files.items():
-        yield Source(
-            tuple(paths),
-            sensor,
-            tile_size=source.tile_size,
-            stride=source.stride,
-            holdout=source.holdout,
-            group="folder",
+    if source.sensor and source.sensor not in files:
+        raise ConfigError(
+            f"{path}: a simulation without images of {source.sensor!r}: choose from "
+            f"{', '.join(files)}, leave the sensor out, or give the simulation a source of its own"
         )
+    for sensor, paths in files.items():
+        if source.sensor in ("", sensor):
+            yield replace(source, paths=tuple(paths), sensor=sensor, group="folder")
 
 
 def _is_remote(path: str) -> bool:

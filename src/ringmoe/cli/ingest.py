@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ringmoe.archive import IngestReport
+    from ringmoe.archive import IngestReport, Source
 
 LISTED = 10
 
@@ -56,23 +56,18 @@ def ingest(
         root: What the sources' paths are relative to; may hold variables: ${RINGMOE_DATA}.
         min_valid: Lowest share of a tile's pixels that must hold data.
     """
-    from ringmoe.archive import Limits, Source
+    from ringmoe.archive import Limits
     from ringmoe.archive import ingest as write_archive
 
-    plain = tuple(source for source in sources if isinstance(source, str))
-    given = [Source.from_dict(source) for source in sources if not isinstance(source, str)]
-    if plain:
-        given.append(
-            Source(
-                plain,
-                sensor,
-                bands=bands,
-                channels=channels,
-                encoding=encoding,
-                nodata=nodata,
-                derive=derive,
-            )
-        )
+    options = {
+        "sensor": sensor,
+        "bands": bands,
+        "channels": channels,
+        "encoding": encoding,
+        "nodata": nodata,
+        "derive": derive,
+    }
+    given = _sources(sources, {k: v for k, v in options.items() if v not in (None, "")})
     with _progress_bar() as advance:
         report = write_archive(
             given,
@@ -86,6 +81,19 @@ def ingest(
             progress=advance,
         )
     _show(report, out)
+
+
+def _sources(sources: list[str | dict[str, Any]], options: dict[str, Any]) -> list[Source]:
+    """Mappings as they are, and what is given as text as one source with the options."""
+    from ringmoe.archive import Source
+    from ringmoe.errors import ConfigError
+
+    plain = tuple(source for source in sources if isinstance(source, str))
+    given = [Source.from_dict(source) for source in sources if not isinstance(source, str)]
+    if options and not plain:
+        flags = ", ".join(f"--{name}" for name in options)
+        raise ConfigError(f"{flags}: the sources of the configuration are mappings: put it there")
+    return [*given, Source(plain, **options)] if plain else given
 
 
 def _expanded(root: str) -> str:
