@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.archive.small_scenes import reflectance, write_scene
+from tests.archive.small_scenes import reflectance, rgb, write_scene
 
 from ringmoe.archive import Archive, IngestReport, Limits, Source, ingest, journal
 from ringmoe.errors import ArchiveError
@@ -324,19 +324,47 @@ def test_a_finished_archive_says_that_nothing_was_read(three, tmp_path, caplog):
 
 
 def test_a_file_that_breaks_in_the_middle_leaves_nothing(tmp_path, monkeypatch):
-    """The third window of one scene cannot be read: its first two tiles are not kept either."""
+    """The second block of one scene cannot be read: the 16 tiles before are not kept either."""
     monkeypatch.setattr(sys.modules["ringmoe.archive.ingest"], "READ_WHOLE_BYTES", 0)
     rng = np.random.default_rng(0)
     for name in ("a", "b", "c"):
-        write_scene(tmp_path / f"{name}.tif", reflectance(rng, 32, 128), cog=False)
+        write_scene(tmp_path / f"{name}.tif", reflectance(rng, 32, 1024), cog=False)
     path = tmp_path / "b.tif"
     data = path.read_bytes()
     path.write_bytes(data[: len(data) * 3 // 5])
-    report = ingest([Source(("*.tif",), S2)], tmp_path / "archive", tile_size=32, root=tmp_path)
+    done: list[float] = []
+    options = {"tile_size": 32, "root": tmp_path, "progress": lambda now, _: done.append(now)}
+    report = ingest([Source(("*.tif",), S2)], tmp_path / "archive", **options)
+    assert sum(1 < now < 2 for now in done) == 16
     assert report.files == {"read": 2, "refused": 1}
     stream = Archive.open(tmp_path / "archive").streams["sentinel2-l1c-uint16-32px"]
-    assert stream.table["source"].tolist() == ["a.tif"] * 4 + ["c.tif"] * 4
-    stream.read(range(8))
+    assert stream.table["source"].tolist() == ["a.tif"] * 32 + ["c.tif"] * 32
+    stream.read(range(64))
+
+
+def test_a_broken_file_takes_no_place_among_the_streams(tmp_path, monkeypatch):
+    """A stream first met in it comes after those of whole files, also if the ingest is resumed."""
+    monkeypatch.setattr(sys.modules["ringmoe.archive.ingest"], "READ_WHOLE_BYTES", 0)
+    rng = np.random.default_rng(0)
+    broken = write_scene(tmp_path / "a.tif", reflectance(rng, 32, 1024), cog=False)
+    broken.write_bytes(broken.read_bytes()[: broken.stat().st_size * 3 // 5])
+    write_scene(tmp_path / "b.tif", rgb(rng, 32, 32))
+    write_scene(tmp_path / "c.tif", reflectance(rng, 32, 32))
+    sources = [Source((f"{n}.tif",), s) for n, s in {"a": S2, "b": "rgb-dn8", "c": S2}.items()]
+    options = {"tile_size": 32, "root": tmp_path}
+    ingest(sources, tmp_path / "whole", **options)
+    streams = list(Archive.open(tmp_path / "whole").streams)
+    assert streams == ["rgb-dn8-uint8-32px", "sentinel2-l1c-uint16-32px"]
+
+    def interrupt(done: float, total: int) -> None:
+        if done > 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(journal, "COMMIT_SECONDS", 0)
+    with suppress(KeyboardInterrupt):
+        ingest(sources, tmp_path / "resumed", progress=interrupt, **options)
+    ingest(sources, tmp_path / "resumed", **options)
+    assert contents(tmp_path / "resumed") == contents(tmp_path / "whole")
 
 
 def test_the_same_ingest_gives_the_same_archive(archive, scenes, tmp_path):

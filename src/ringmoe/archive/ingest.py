@@ -258,7 +258,9 @@ class _Ingest:
 
     def _finish(self, journal: Journal) -> IngestReport:
         """Write what makes the folder an archive; the index last."""
-        entries = {b.key.name: b.finish() for b in self.builders.values() if len(b)}
+        # In the order of the files that were let in: that of the builders knows of broken ones too.
+        keys = dict.fromkeys(record.key for record in journal.records if record.key)
+        entries = {key.name: self.builders[key].finish() for key in keys}
         journal.commit()
         states = [record.state for record in journal.records]
         index = Index(self.plan, entries, digest_of(states))
