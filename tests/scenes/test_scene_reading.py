@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 
-from ringmoe.errors import RingmoeWarning
+from ringmoe.errors import RingmoeWarning, SceneReadError
 from ringmoe.scenes import Window, open_scene
 from ringmoe.sensors import calibrate, get_sensor
 
@@ -233,6 +233,31 @@ def test_alpha_and_mask_bands_are_masks(tmp_path, make_file):
     with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "r+") as dataset:
         dataset.write_mask(alpha)
     np.testing.assert_array_equal(open_scene(path, "rgb-dn8").read().valid, alpha > 0)
+
+
+def test_a_band_that_is_taken_for_alpha_is_one_if_it_is_named(tmp_path, make_file):
+    """GDAL tags the fourth of four bands as alpha; "-" leaves it the mask that it was."""
+    near = np.where(RNG.random((70, 90)) < 0.5, 200, 0).astype(np.uint8)
+    path = make_file(tmp_path / "a.tif", np.concatenate([RGB, near[None]]))
+    with rasterio.open(path) as dataset:
+        assert dataset.colorinterp[3] == rasterio.enums.ColorInterp.alpha
+    names = ["red", "green", "blue", "nir"]
+    digital, valid = open_scene(path, "multispectral-dn8", bands=names).read_digital()
+    np.testing.assert_array_equal(digital, [*RGB, near])
+    assert valid.all()
+    scene = open_scene(path, "rgb-dn8", bands=[*names[:3], "-"])
+    np.testing.assert_array_equal(scene.read_digital()[1], near > 0)
+
+
+def test_a_part_of_a_file_is_opened_by_the_name_that_gdal_gives_it(tmp_path, make_file):
+    """A GeoTIFF of two images, as a netCDF of two variables."""
+    path = make_file(tmp_path / "a.tif", RGB)
+    make_file(path, RGB[:, ::-1], append_subdataset=True)
+    for number, rows in ((1, 1), (2, -1)):
+        scene = open_scene(f"GTIFF_DIR:{number}:{path}", "rgb-dn8")
+        np.testing.assert_array_equal(scene.read_digital()[0], RGB[:, ::rows])
+    with pytest.raises(SceneReadError, match=r"GTIFF_DIR:9:.*a\.tif: no reader"):
+        open_scene(f"GTIFF_DIR:9:{path}", "rgb-dn8")
 
 
 def test_an_image_without_data_is_all_masked(tmp_path, make_file):

@@ -20,7 +20,8 @@ class Source:
             relative to the ingest's root. A folder gives the images inside it; a PolSARpro folder
             is itself an image (and what lies in it is none); a folder with a `simulation.json`
             gives the images of that simulation. An array of several dates needs the date:
-            `stack.npy#2`.
+            `stack.npy#2`; GDAL's name of a part of a file (`NETCDF:"/data/a.nc":B1`) its whole
+            path.
         sensor: A name of the sensor catalogue; not needed for a simulation.
         bands: What each band of a file is, in file order (see `ringmoe.scenes.open_scene`).
         channels: Which of them to keep, in which order; None keeps all.

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from ringmoe.archive.source import Source
 from ringmoe.archive.tiling import held_out_images
 from ringmoe.errors import ConfigError, SceneReadError
+from ringmoe.scenes.gdal import is_remote
 from ringmoe.sensors import get_sensor
 
 IMAGE_SUFFIXES = frozenset(
@@ -63,7 +64,7 @@ def list_files(
         held = held_out_images(places, share, seed) if several else set()
         for name, place in zip(names, places, strict=True):
             part = float(place in held) if several else share
-            where = name if _is_remote(name) else str(root / name)
+            where = name if is_remote(name) else str(root / name)
             files.append(SourceFile(name, where, source, place, part))
     return files
 
@@ -108,7 +109,7 @@ def _fitting(path: str, root: Path) -> list[str]:
     Raises:
         SceneReadError: There are none.
     """
-    if _is_remote(path):
+    if is_remote(path):
         return [path]
     plain, date = split_date(path)
     literal = root / plain
@@ -191,10 +192,6 @@ def _simulation(source: Source, path: str, root: Path) -> Iterator[Source]:
     for sensor, paths in files.items():
         if source.sensor in ("", sensor):
             yield replace(source, paths=tuple(paths), sensor=sensor, group="folder")
-
-
-def _is_remote(path: str) -> bool:
-    return "://" in path or path.startswith("/vsi")
 
 
 def _is_image(path: Path) -> bool:

@@ -14,7 +14,7 @@ from ringmoe.scenes.source import Source
 from ringmoe.sensors import Channel, Sensor
 
 _LOG = logging.getLogger(__name__)
-_SKIPPED = "-"
+SKIPPED = "-"  # in place of a name: not to be read
 _I_OR_Q = re.compile(r"(?:(?P<first>[IQ])[ _-])?(?P<name>.+?)(?:[ _-](?P<last>[IQ]))?", re.I)
 
 
@@ -80,9 +80,9 @@ def _named_bands(
         if len(bands) != source.count:
             raise ShapeError(
                 f"{source.path}: has {source.count} bands, but bands={list(bands)} names "
-                f"{len(bands)}: name every band of the file in order, '{_SKIPPED}' for one to skip"
+                f"{len(bands)}: name every band of the file in order, '{SKIPPED}' for one to skip"
             )
-        return _collect(source, [None if n == _SKIPPED else _meaning(sensor, n) for n in bands])
+        return _collect(source, [None if n == SKIPPED else _meaning(sensor, n) for n in bands])
     own_names = _own_names(source, sensor)
     named = [_meaning(sensor, name, strict=False) if name else None for name in own_names]
     if any(named):
@@ -141,7 +141,7 @@ def _by_order(source: Source, sensor: Sensor) -> list[tuple[Channel, str] | None
         )
         return [(channel, part) for channel in sensor.channels for part in "IQ"]
     names = [c.name for c in (sensor.stem_channels() if _is_real(source) else sensor.channels)]
-    example = (names + [_SKIPPED] * source.count)[: source.count]
+    example = (names + [SKIPPED] * source.count)[: source.count]
     raise ShapeError(
         f"{source.path}: has {source.count} bands without names that {sensor.name} knows "
         f"({', '.join(names)}): say what each one is, as in bands={example}"
@@ -164,7 +164,7 @@ def _collect(
         if part in parts or (parts and "" in (part, *parts)):
             raise UnknownChannelError(
                 f"{source.path}: two bands are named {channel.name}: name each channel once, "
-                f"'{_SKIPPED}' for a band to skip"
+                f"'{SKIPPED}' for a band to skip"
             )
         parts[part] = band
     return found

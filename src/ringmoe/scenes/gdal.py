@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import threading
 import warnings
 from collections import OrderedDict
@@ -22,6 +23,7 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window as RasterioWindow
 
 from ringmoe.errors import SceneReadError
+from ringmoe.scenes.bands import SKIPPED
 from ringmoe.scenes.georeference import Georeference
 from ringmoe.scenes.source import Source
 from ringmoe.scenes.window import Window
@@ -38,6 +40,10 @@ _SETTINGS = {
     "GDAL_HTTP_RETRY_DELAY": 1,
 }
 _REMOTE_SETTINGS = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}  # do not ask for side-car files
+# What GDAL calls a part of a file that holds several: `NETCDF:"file.nc":temperature`.
+_SUBDATASET = re.compile(
+    r"(netcdf|hdf[45]\w*|gtiff_\w+|nitf_\w+|sentinel[12]_\w+|\w+_calib|zarr|gpkg):.", re.IGNORECASE
+)
 _FILES_KEPT_OPEN = 8  # a thread; opening anew for each window would drop the decoded blocks
 
 
@@ -75,12 +81,14 @@ class GdalFile(Source):
         return np.stack([dataset.read(index, window=area) for index in indexes])
 
 
-def open_gdal(name: str, *, indices: bool = False) -> GdalFile:
+def open_gdal(name: str, *, indices: bool = False, bands: Sequence[str] | None = None) -> GdalFile:
     """Look at a file or URL.
 
     Args:
         name: The path or URL.
         indices: Take the indices into a colour table as they are: classes of a label map.
+        bands: What each band is, if that is known. With a name for the alpha band too it is a band
+            as the others: GDAL takes the fourth of four for alpha, where nothing says otherwise.
 
     Raises:
         SceneReadError: It is absent, empty, cut short, or of a format that GDAL does not know.
@@ -91,18 +99,22 @@ def open_gdal(name: str, *, indices: bool = False) -> GdalFile:
         dataset = _OPEN_FILES.get(name)
         if dataset.count == 0:
             raise SceneReadError(f"{name}: holds no image, but {_contents(dataset)}; name one")
-        kept = [
-            index
-            for index, meaning in zip(dataset.indexes, dataset.colorinterp, strict=True)
-            if meaning != ColorInterp.alpha
-        ]
+        is_alpha = [meaning == ColorInterp.alpha for meaning in dataset.colorinterp]
+        named = bands if bands is not None and len(bands) == dataset.count else None
+        kept = [i for i in dataset.indexes if named or not is_alpha[i - 1]]
         if ColorInterp.palette in dataset.colorinterp and not indices:
             raise SceneReadError(
                 f"{name}: holds indices into a colour table, not measured values; expand them "
                 "first: gdal_translate -expand rgb IN OUT"
             )
         _check_whole(name, dataset)
-        masked = [i for i in kept if MaskFlags.per_dataset in dataset.mask_flag_enums[i - 1]]
+        is_band = named and any(a and n != SKIPPED for a, n in zip(is_alpha, named, strict=True))
+        masked = [
+            index
+            for index in kept
+            if MaskFlags.per_dataset in (flags := dataset.mask_flag_enums[index - 1])
+            and not (is_band and MaskFlags.alpha in flags)
+        ]
         return GdalFile(
             path=Path(name),
             height=dataset.height,
@@ -120,8 +132,8 @@ def open_gdal(name: str, *, indices: bool = False) -> GdalFile:
 
 
 def is_remote(name: str) -> bool:
-    """Whether a name is a URL or one of GDAL's virtual files, no path on disk."""
-    return "://" in name or name.startswith("/vsi")
+    """Whether a name is a URL, one of GDAL's virtual files or a part of one, no path on disk."""
+    return "://" in name or name.startswith("/vsi") or _SUBDATASET.match(name) is not None
 
 
 def check_file(path: Path) -> None:

@@ -100,7 +100,7 @@ def open_scene(
 
 def _open_one(name: str, sensor: Sensor, bands: Sequence[str] | None) -> Source:
     if is_remote(name):
-        return open_gdal(name)
+        return open_gdal(name, bands=bands)
     path = Path(name)
     date = re.fullmatch(r"(.+\.npy)#(\d+)", name)
     if date and not path.exists():
@@ -110,7 +110,7 @@ def _open_one(name: str, sensor: Sensor, bands: Sequence[str] | None) -> Source:
         return open_folder(path, kind_of(path))
     if path.suffix == ".npy":
         return open_numpy(path, None, due_counts(sensor, bands))
-    return open_gdal(name)
+    return open_gdal(name, bands=bands)
 
 
 def _open_list(names: Sequence[str], sensor: Sensor) -> Stack:
