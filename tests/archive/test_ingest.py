@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from tests.archive.small_scenes import reflectance, rgb, write_scene
 
-from ringmoe.archive import Archive, IngestReport, Limits, Source, ingest, journal
+from ringmoe.archive import Archive, IngestReport, Limits, Source, ingest, journal, reading
 from ringmoe.errors import ArchiveError
 
 S2 = "sentinel2-l1c"
@@ -325,7 +325,7 @@ def test_a_finished_archive_says_that_nothing_was_read(three, tmp_path, caplog):
 
 def test_a_file_that_breaks_in_the_middle_leaves_nothing(tmp_path, monkeypatch):
     """The second block of one scene cannot be read: the 16 tiles before are not kept either."""
-    monkeypatch.setattr(sys.modules["ringmoe.archive.ingest"], "READ_WHOLE_BYTES", 0)
+    monkeypatch.setattr(reading, "READ_WHOLE_BYTES", 0)
     rng = np.random.default_rng(0)
     for name in ("a", "b", "c"):
         write_scene(tmp_path / f"{name}.tif", reflectance(rng, 32, 1024), cog=False)
@@ -344,7 +344,7 @@ def test_a_file_that_breaks_in_the_middle_leaves_nothing(tmp_path, monkeypatch):
 
 def test_a_broken_file_takes_no_place_among_the_streams(tmp_path, monkeypatch):
     """A stream first met in it comes after those of whole files, also if the ingest is resumed."""
-    monkeypatch.setattr(sys.modules["ringmoe.archive.ingest"], "READ_WHOLE_BYTES", 0)
+    monkeypatch.setattr(reading, "READ_WHOLE_BYTES", 0)
     rng = np.random.default_rng(0)
     broken = write_scene(tmp_path / "a.tif", reflectance(rng, 32, 1024), cog=False)
     broken.write_bytes(broken.read_bytes()[: broken.stat().st_size * 3 // 5])

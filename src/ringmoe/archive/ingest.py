@@ -9,30 +9,33 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from ringmoe.archive import index as index_file
 from ringmoe.archive.archive import Stream
 from ringmoe.archive.builder import StreamBuilder
-from ringmoe.archive.changes import State, digest_of, state_of
+from ringmoe.archive.changes import digest_of
 from ringmoe.archive.checks import Limits, check_tile
 from ringmoe.archive.index import Index, StreamKey
 from ringmoe.archive.journal import FileRecord, Journal
 from ringmoe.archive.lock import alone_in
+from ringmoe.archive.reading import (
+    check_name,
+    ground_sampling_distance,
+    in_utf8,
+    open_file,
+    reader_of,
+    state_of_file,
+)
 from ringmoe.archive.report import IngestReport
 from ringmoe.archive.shards import SHARD_BYTES
 from ringmoe.archive.source import Source
-from ringmoe.archive.sources import SourceFile, list_files, split_date
+from ringmoe.archive.sources import SourceFile, list_files
 from ringmoe.archive.thumbnails import write_thumbnails
 from ringmoe.archive.tiling import plan_tiles
-from ringmoe.errors import ArchiveError, ConfigError, RingmoeError, SceneReadError, WriteError
+from ringmoe.errors import ArchiveError, ConfigError, RingmoeError, WriteError
 from ringmoe.sampling.hashing import mix, name_key
-from ringmoe.scenes import Scene, Window, open_scene
+from ringmoe.scenes import Scene, Window
 
 logger = logging.getLogger(__name__)
-
-# Smaller scenes are read at once: PNG and JPEG are decoded from their start for every window.
-READ_WHOLE_BYTES = 64 * 2**20
 
 Progress = Callable[[float, int], None]
 
@@ -157,7 +160,7 @@ class _Ingest:
             )
         report = IngestReport.read(self.out)
         reasons = []
-        if index.files not in (None, digest_of([_state(file) for file in self.files])):
+        if index.files not in (None, digest_of([state_of_file(file) for file in self.files])):
             reasons.append("files have changed since")
         if refused := report.files["refused"]:
             reasons.append(f"{refused} of {len(self.files)} were refused")
@@ -181,7 +184,7 @@ class _Ingest:
         if records:
             logger.info("%s: %d files were finished before", self.out, len(records))
         for file, record in zip(self.files, records, strict=False):
-            if _state(file) != record.state:
+            if state_of_file(file) != record.state:
                 raise ArchiveError(
                     f"{self.out}: holds an unfinished ingest, and {file.path} has changed since "
                     "that read it: bring it back as it was, or remove the folder and ingest anew"
@@ -202,10 +205,10 @@ class _Ingest:
     def _file(self, number: int) -> FileRecord:
         """Ingest one file; a damaged one leaves its error and nothing else."""
         file = self.files[number]
-        record = FileRecord(file.name, state=_state(file))
+        record = FileRecord(file.name, state=state_of_file(file))
         try:
-            _check_name(file)
-            scene = _open(file)
+            check_name(file)
+            scene = open_file(file)
             self._tiles(scene, file, record, number)
         except WriteError:
             raise
@@ -213,7 +216,7 @@ class _Ingest:
             if record.key is not None:
                 self.builders[record.key].reject()
             message = " ".join(str(error).split())
-            return FileRecord(_in_utf8(file.name), _in_utf8(message), state=record.state)
+            return FileRecord(in_utf8(file.name), in_utf8(message), state=record.state)
         if record.key is not None:
             self.builders[record.key].accept(record)
         return record
@@ -235,7 +238,7 @@ class _Ingest:
         )
         crs = scene.crs.to_string() if scene.crs else ""
         gsd = ground_sampling_distance(scene)
-        read = _reader(scene)
+        read = reader_of(scene)
         for done, (window, split) in enumerate(windows, 1):
             digital, valid = read(window)
             refusal = check_tile(digital, valid, scene.channels, scene.calibration, settings.limits)
@@ -279,51 +282,6 @@ class _Ingest:
         index.write(self.out)
         journal.remove()
         return report
-
-
-def ground_sampling_distance(scene: Scene) -> float:
-    """Pixel size in metres: of a projected scene its own, else the sensor's; NaN if unknown."""
-    if scene.transform is not None and scene.crs is not None and scene.crs.is_projected:
-        metres = scene.crs.linear_units_factor[1]
-        return float(abs(scene.transform.determinant) ** 0.5 * metres)
-    return float("nan") if scene.sensor.gsd is None else scene.sensor.gsd
-
-
-def _check_name(file: SourceFile) -> None:
-    """Raise `SceneReadError` if the table of tiles cannot hold the file's name."""
-    if _in_utf8(file.name) != file.name:
-        raise SceneReadError(f"{file.name}: not UTF-8 in its name: rename it")
-
-
-def _in_utf8(text: str) -> str:
-    r"""A text that may hold bytes of a file name that are not UTF-8, with these as `\udcd6`."""
-    return text.encode(errors="backslashreplace").decode()
-
-
-def _state(file: SourceFile) -> State | None:
-    return state_of(split_date(file.path)[0])
-
-
-def _open(file: SourceFile) -> Scene:
-    source = file.source
-    return open_scene(
-        file.path,
-        source.sensor,
-        bands=source.bands,
-        channels=source.channels,
-        encoding=source.encoding,
-        nodata=source.nodata,
-        derive=source.derive,
-        seed=int(mix(source.seed, name_key(file.name))),  # scenes are drawn independently
-    )
-
-
-def _reader(scene: Scene) -> Callable[[Window], tuple[np.ndarray, np.ndarray]]:
-    """`scene.read_digital`, or the same out of memory for a scene of modest size."""
-    if scene.height * scene.width * len(scene.channels) * scene.dtype.itemsize > READ_WHOLE_BYTES:
-        return scene.read_digital
-    digital, valid = scene.read_digital()
-    return lambda w: (digital[:, w.rows, w.columns], valid[w.rows, w.columns])
 
 
 def _in_words(window: Window) -> str:
