@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 
 from ringmoe.archive import index as index_file
@@ -26,47 +26,19 @@ from ringmoe.archive.reading import (
     state_of_file,
 )
 from ringmoe.archive.report import IngestReport
+from ringmoe.archive.settings import Settings
 from ringmoe.archive.shards import SHARD_BYTES
 from ringmoe.archive.source import Source
 from ringmoe.archive.sources import SourceFile, list_files
 from ringmoe.archive.thumbnails import write_thumbnails
 from ringmoe.archive.tiling import plan_tiles
-from ringmoe.errors import ArchiveError, ConfigError, RingmoeError, WriteError
+from ringmoe.errors import ArchiveError, RingmoeError, WriteError
 from ringmoe.sampling.hashing import mix, name_key
 from ringmoe.scenes import Scene, Window
 
 logger = logging.getLogger(__name__)
 
 Progress = Callable[[float, int], None]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How scenes are cut and checked, unless a source says otherwise.
-
-    Attributes:
-        tile_size: Height and width of a tile in pixels.
-        stride: From one tile to the next; None for the tile size.
-        holdout: Share held out.
-        seed: Of what is held out.
-        limits: What a tile must hold.
-        shard_bytes: About how large a shard is.
-    """
-
-    tile_size: int = 192
-    stride: int | None = None
-    holdout: float = 0.0
-    seed: int = 0
-    limits: Limits = field(default_factory=Limits)
-    shard_bytes: int = SHARD_BYTES
-
-    def __post_init__(self) -> None:
-        if self.tile_size < 1 or (self.stride is not None and self.stride < 1):
-            raise ConfigError(
-                f"tile_size and stride must be positive, got {self.tile_size} and {self.stride}"
-            )
-        if not 0 <= self.holdout <= 1:
-            raise ConfigError(f"holdout must be from 0 to 1, got {self.holdout}")
 
 
 def ingest(
