@@ -36,7 +36,12 @@ class Georeference:
         """Where it lies, for messages."""
         if self.transform is not None:
             return f"corner {self.transform.c:.10g}, {self.transform.f:.10g}"
-        return f"{len(self.gcps)} ground control points" if self.gcps else "no place"
+        if not self.gcps:
+            return "no place"
+        first = min(self.gcps, key=lambda point: (point.row, point.col))
+        return (
+            f"{len(self.gcps)} ground control points, the first at {first.x:.10g}, {first.y:.10g}"
+        )
 
     def meets(self, other: Georeference, height: int, width: int) -> bool:
         """Whether pixels lie where those of another grid of as many pixels lie.
