@@ -6,6 +6,7 @@ import rasterio
 from rasterio.transform import from_origin
 
 from ringmoe.cli._overview import _shrink, map_overview, overview, step_of
+from ringmoe.reports.pictures import measurement
 from ringmoe.scenes import open_scene
 
 
@@ -37,6 +38,60 @@ def test_of_complex_pixels_one_stands_for_a_square():
 )
 def test_the_picture_is_never_longer(size, longest, expected):
     assert step_of(size, 5, longest) == expected
+
+
+SENTINEL = ("B02", "B03", "B04", "B08", "B8A", "B11", "B12")
+
+
+@pytest.mark.parametrize(
+    ("modality", "keys", "drawn"),
+    [
+        ("multispectral", SENTINEL, ("B12", "B8A", "B04")),
+        ("multispectral", SENTINEL[::-1], ("B12", "B8A", "B04")),
+        ("multispectral", ("B02", "B03", "B04", "B08"), ("B08", "B04", "B03")),  # Gaofen
+        ("multispectral", ("B02", "B03", "B04", "B08", "B11", "B12"), ("B08", "B04", "B03")),
+        ("multispectral", ("B02", "B03", "B04"), ("B04", "B03", "B02")),
+        ("optical", ("red", "green", "blue"), ("red", "green", "blue")),
+        ("optical", ("blue", "green", "red"), ("red", "green", "blue")),
+    ],
+)
+def test_planes_are_drawn_by_their_names_in_whatever_order(modality, keys, drawn):
+    """Thirds that are bright in one plane alone are pure red, green and blue."""
+    values = np.random.default_rng(0).random((len(keys), 4, 12))
+    for third, key in enumerate(drawn):
+        values[keys.index(key)] = 0
+        values[keys.index(key), :, 4 * third : 4 * third + 4] = 1
+    found = measurement(values, modality, keys)
+    expected = np.repeat(255 * np.eye(3, dtype=np.uint8), 4, axis=0)
+    np.testing.assert_array_equal(found, np.broadcast_to(expected, (4, 12, 3)))
+
+
+@pytest.mark.parametrize(
+    ("modality", "keys"),
+    [("optical", ("red", "green")), ("optical", ("green",)), ("multispectral", ("B04", "B08")),
+     ("multispectral", ("B08",)), ("multispectral", ("B05", "B06", "B07"))],
+)  # fmt: skip
+def test_fewer_than_three_colours_are_the_first_plane_in_grey(modality, keys):
+    values = np.zeros((len(keys), 4, 8))
+    values[0, :, 4:] = 1
+    found = measurement(values, modality, keys)
+    np.testing.assert_array_equal(found[0, :, 0], [0] * 4 + [255] * 4)
+    assert (found == found[..., :1]).all()
+
+
+def test_red_ground_of_gaofen_is_green_in_false_colour(tmp_path):
+    """Its files hold blue, green, red, near infrared: the red band is the second of the picture."""
+    counts = np.full((4, 40, 40), 300, np.uint16)
+    counts[2, :20] = 900
+    drawn = overview(open_scene(write(tmp_path / "gaofen.tif", counts), "gaofen2"))
+    assert drawn[5, 5].tolist() == [0, 255, 0]
+    assert drawn[35, 5].tolist() == [0, 0, 0]
+
+
+def test_a_scene_of_two_bands_is_drawn(tmp_path):
+    counts = np.random.default_rng(0).integers(1100, 4000, (2, 30, 30)).astype(np.uint16)
+    path = write(tmp_path / "two.tif", counts)
+    assert overview(open_scene(path, "sentinel2-l2a", bands=["B04", "B08"])).shape == (30, 30, 3)
 
 
 def test_scene_and_map_have_one_shape(tmp_path):

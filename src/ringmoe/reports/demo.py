@@ -179,9 +179,9 @@ def _reconstructions(results: DemoResults) -> Section:
     names = ("what the sensor saw", "what the model saw", "what it rebuilt", "the target")
     cells = [_label("")] + [_label(name) for name in names]
     for view in results.reconstructions:
-        planes = pictures.target_planes(view.target, view.keys)
+        planes = pictures.colour_planes(view.target, view.keys)
         limits = pictures.percentile_limits(planes)
-        answered = np.where(view.mask, pictures.target_planes(view.prediction, view.keys), planes)
+        answered = np.where(view.mask, pictures.colour_planes(view.prediction, view.keys), planes)
         masked = view.image.copy()
         masked[view.mask] = pictures.NO_DATA_GREY
         cells.append(_label(f"{charts.title(view.modality)} ({view.target_name})"))

@@ -9,9 +9,13 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-TRUE_COLOUR = ("red", "green", "blue")
-FALSE_COLOUR = ("B12", "B8A", "B04")
-"""Short-wave infrared, near infrared, red: water black, crops green, bare soil and roofs pink."""
+COMPOSITES = (
+    ("B12", "B8A", "B04"),  # water black, crops green, bare soil and roofs pink
+    ("B08", "B04", "B03"),  # where there is no short-wave infrared: crops red
+    ("B04", "B03", "B02"),
+    ("red", "green", "blue"),
+)
+"""Channels drawn red, green and blue, by their keys: the first of which an image has all three."""
 
 NO_DATA_GREY = 235
 
@@ -47,15 +51,27 @@ def percentile_limits(planes: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def colour_planes(values: np.ndarray, keys: Sequence[str]) -> np.ndarray:
+    """The three planes of an image `(C, H, W)` to draw red, green and blue, or its first one.
+
+    Args:
+        values: In any order of channels.
+        keys: Name the channels in the vocabulary.
+    """
+    for colours in COMPOSITES:
+        if set(colours) <= set(keys):
+            return values[[keys.index(key) for key in colours]]
+    return values[:1]
+
+
 def true_colour(values: np.ndarray) -> np.ndarray:
-    """Red, green and blue `(3, H, W)` as the eye expects them."""
+    """Red, green and blue `(3, H, W)` as the eye expects them; one plane `(1, H, W)` in grey."""
     return stretch(values, gamma=0.8)
 
 
 def false_colour(values: np.ndarray, keys: Sequence[str]) -> np.ndarray:
     """A multispectral image `(C, H, W)`; `keys` name its channels in the vocabulary."""
-    wanted = [keys.index(key) for key in FALSE_COLOUR if key in keys]
-    planes = values[wanted] if len(wanted) == 3 else values[:3]
+    planes = colour_planes(values, keys)
     low_high = np.array([percentile_limits(plane) for plane in planes])
     span = np.maximum(low_high[:, 1] - low_high[:, 0], 1e-12)
     scaled = (planes - low_high[:, 0, None, None]) / span[:, None, None]
@@ -87,20 +103,12 @@ def pauli(values: np.ndarray, keys: Sequence[str]) -> np.ndarray:
 def measurement(values: np.ndarray, modality: str, keys: Sequence[str]) -> np.ndarray:
     """Calibrated `(C, H, W)` values of any modality in the composite usual for it."""
     if modality == "optical":
-        return true_colour(values)
+        return true_colour(colour_planes(values, keys))
     if modality == "multispectral":
         return false_colour(values, keys)
     if modality == "sar_complex":
         return pauli(values, keys)
     return decibels(values[:1])
-
-
-def target_planes(values: np.ndarray, keys: Sequence[str]) -> np.ndarray:
-    """The one or three planes of a reconstruction target `(C, H, W)` worth looking at."""
-    for colours in (TRUE_COLOUR, FALSE_COLOUR):
-        if set(colours) <= set(keys):
-            return values[[keys.index(key) for key in colours]]
-    return values[:1]
 
 
 def png(picture: np.ndarray, zoom: int = 1) -> str:
