@@ -175,6 +175,27 @@ def test_classification_of_values_in_units(tmp_path, capfd, recwarn):
             assert said["log_floor"] == channel.log_floor
 
 
+@torch.no_grad()
+def test_in_units_nan_says_that_there_are_no_data(tmp_path):
+    """The model itself gets 0 there, the mean, and `valid` false; all other pixels as they are."""
+    shape = {**ONE_STAGE, **DENSE, "modalities": ("sar_amplitude",)}
+    model = TaskModel(make_backbone(**shape), Segmentation(classes=CLASSES), {"image": SAR}).eval()
+    randomise(model.head, seed=1)
+    channels = get_sensor("sentinel1-grd").select(["VV", "VH"])
+    values = np.random.default_rng(0).gamma(1, 0.2, (2, 2, 32, 32)).astype(np.float32)
+    valid = torch.ones(2, 1, 32, 32, dtype=torch.bool)
+    valid[0, :, :9, 3:20] = False
+    images = torch.from_numpy(normalise(values, channels)).where(valid, 0)
+    expected = model({"image": Observation(images, "sar_amplitude", channels, valid)})
+    values[~valid.numpy().repeat(2, axis=1)] = np.nan
+    for name, load, limit in (("m.onnx", in_onnxruntime, 1e-4), ("m.pt2", in_torch, 1e-6)):
+        out = tmp_path / name
+        export_model(model, out, image_size=32, with_normalisation=True)
+        (found,) = load(out)({"image": torch.from_numpy(values)})
+        assert difference(found, expected) < limit
+        assert "NaN where there are no data" in read_metadata(out)["preprocessing"]
+
+
 @pytest.fixture(scope="module")
 def backbone():
     shape = {"specialized_experts": 2, "collaborative_experts": 2}

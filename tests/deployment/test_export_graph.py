@@ -155,6 +155,18 @@ class TestBadInput:
                 ["--out", "m.pt2", "--modality", "optical", "--image-size", "40"],
                 "40 x 40 pixels cannot enter the model: pad or crop to multiples of 32",
             ),
+            (
+                ["--out", "m.pt2", "--modality", "optical", "--image-size", "-32"],
+                "image_size must be a positive multiple of 32, got -32",
+            ),
+            (
+                ["--out", "m.pt2", "--modality", "optical", "--gsd", "-5"],
+                "gsd must be a positive number of metres, got -5",
+            ),
+            (
+                ["--out", "m.pt2", "--sensor", "rgb-dn8", "--gsd", "0"],
+                "gsd must be a positive number of metres, got 0",
+            ),
             (["--out", "m.pt2", "--modality", "optical", "--batch", "-1"], "batch must be 1 or mo"),
             (["--out", "m.pt2", "--modality", "optical", "--with-normalisation"], "give --sensor"),
         ],

@@ -93,6 +93,9 @@ def export_model(
         experts = "masked" if out.suffix == ".onnx" else "routed"
     if batch < 0:
         raise ConfigError(f"batch must be 1 or more, or 0 for any number, got {batch}")
+    if image_size <= 0:
+        stride = (model.backbone if isinstance(model, TaskModel) else model).config.stride
+        raise ConfigError(f"image_size must be a positive multiple of {stride}, got {image_size}")
     if isinstance(model, TaskModel):
         if isinstance(model.task, ObjectTask):
             raise ConfigError(

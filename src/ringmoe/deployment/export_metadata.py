@@ -22,7 +22,9 @@ _NORMALISED = (
     "normalised values enter: (x - mean) / std of each channel's values in its unit; where "
     "log_floor is given, x = log(max(value, 0) + log_floor); 0 where there are no data"
 )
-_IN_UNITS = "values in the channels' units enter; the graph normalises them"
+_IN_UNITS = (
+    "values in the channels' units enter, NaN where there are no data; the graph normalises them"
+)
 
 
 def describe_graph(graph: Graph, size: tuple[int, int], batch: int, experts: str) -> dict[str, Any]:

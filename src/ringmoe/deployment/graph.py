@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -68,10 +69,13 @@ def backbone_input(
         gsd: Ground sampling distance in metres; None for the sensor's.
 
     Raises:
-        ConfigError: The modality does not follow, or is not the model's or not the sensor's.
+        ConfigError: The modality does not follow, or is not the model's or not the sensor's; or
+            `gsd` is not positive.
         UnknownSensorError: The catalogue has no such sensor.
         UnknownChannelError: The sensor has no such channel.
     """
+    if gsd is not None and not 0 < gsd < math.inf:
+        raise ConfigError(f"gsd must be a positive number of metres, got {gsd:g}")
     found = get_sensor(sensor) if sensor else None
     if modality is None:
         if found is None and len(modalities) > 1:
@@ -88,11 +92,13 @@ def backbone_input(
     if found.modality != modality:
         raise ConfigError(f"sensor {found.name} is of modality {found.modality}, not {modality}")
     chosen = found.stem_channels(found.select(channels))
-    return ImageInput("image", modality, chosen, found.name, gsd or found.gsd)
+    return ImageInput("image", modality, chosen, found.name, found.gsd if gsd is None else gsd)
 
 
 class Normalisation(nn.Module):
     """`ringmoe.sensors.normalise` as part of a graph: values in units to what enters a stem.
+
+    NaN says that there are no data, and becomes 0, the mean, as on maps.
 
     Args:
         channels: Of the planes.
@@ -115,9 +121,10 @@ class Normalisation(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, C, H, W)` to the same shape."""
+        no_data = x.isnan()  # asked first: runtimes differ in what clamping makes of NaN
         if self.any_log:
             x = torch.where(self.is_log, (x.clamp_min(0) + self.floor).log(), x)
-        return (x - self.mean) / self.std
+        return torch.where(no_data, 0.0, (x - self.mean) / self.std)
 
 
 class Graph(nn.Module):
