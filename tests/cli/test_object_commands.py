@@ -70,7 +70,8 @@ def test_the_report_of_a_run(trained):
     [
         ("--out map.tif", "map.tif: objects are written as .geojson, .json, .parquet"),
         ("--out a.geojson --picture a.bmp", "a.bmp: a picture is a .png"),
-        ("--out a.geojson --probabilities", "are of maps"),
+        ("--out a.geojson --probabilities", "probabilities: of maps alone"),
+        ("--out a.geojson --polygons p.geojson", "polygons: of maps alone"),
         ("--out a.geojson --score-threshold 0.01", "only what it is 0.05 sure of"),
         ("--out a.geojson --overlap 60", "overlap must be from 0 to half a tile"),
     ],

@@ -89,6 +89,8 @@ def test_a_scene_is_read_as_what_the_model_learned_from(folder):
     due, _ = predict(folder, "decibels", radar, "--encoding", "amplitude")
     found, _ = predict(folder, "decibels", image(folder, "decibels"))
     assert (found == due).mean() > 0.99 and set(np.unique(due)) == {0, 1}
+    both = "--encoding", "decibel", "--encodings.image", "amplitude"  # the more specific wins
+    np.testing.assert_array_equal(predict(folder, "decibels", radar, *both)[0], due)
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,14 @@ def test_tables_name_the_classes(trained, capsys):
         ("predict {f}/run {f}/nowhere.tif --out m.tif", "nowhere.tif"),
         ("predict {f}/run {f}/scene.tif --out m.tif --encodings.sar decibel", "none is called sar"),
         ("predict {f}/run {f}/scene.tif --out m.png", "m.png"),
+        (
+            "predict {f}/run {f}/scene.tif --out m.tif --score-threshold 0.9",
+            "score_threshold: of detectors alone, and",
+        ),
+        (
+            "predict {f}/run {f}/scene.tif --out m.tif --nms-threshold 0.3",
+            "nms_threshold: of detectors alone, and",
+        ),
         ("evaluate {f}/backbone", "is no run folder"),
         ("evaluate {f}/run --path {f}/nowhere", "there is no such folder"),
         (

@@ -33,7 +33,7 @@ def predict(
     batch_size: int = 8,
     probabilities: bool = False,
     polygons: Path | None = None,
-    score_threshold: float = 0.5,
+    score_threshold: float | None = None,
     nms_threshold: float | None = None,
     picture: Path | None = None,
     resume: bool = True,
@@ -56,14 +56,15 @@ def predict(
         bands: What each band of the scene is, in file order; none: the file's own names, or the
             sensor's order. For one image.
         encoding: How the scene's numbers become units; none: as in what the model learned from.
-        encodings: The same by image, for several: `--encodings.sar_amplitude decibel`.
+        encodings: The same by image, for several: `--encodings.sar_amplitude decibel`. An image
+            that is named here is not read as `encoding` says.
         tile_size: Pixels of a tile's side, a multiple of 32; 0: that of the model's training.
         overlap: Pixels that tiles share with their neighbours; none: a quarter of a tile. For a
             detector best a little more than the longest object.
         batch_size: Tiles that the model sees at once.
         probabilities: Whether to write each class's probability too, beside the map.
         polygons: Where to write the areas of each class: a `.geojson` or `.parquet`.
-        score_threshold: Of a detector: how sure it must be of an object, 0 to 1.
+        score_threshold: Of a detector: how sure it must be of an object, 0 to 1; none: 0.5.
         nms_threshold: Of a detector: two boxes of one class that overlap by more (intersection over
             union) are one object; none: as the model was trained.
         picture: Where to draw the map beside the scene, or the objects on it: a `.png` or `.jpg`.
@@ -80,7 +81,13 @@ def predict(
             f"{checkpoint} is a model for {model.task.name}, one class an image, which makes no "
             "map: expected one for segmentation, change, height or detection"
         )
-    opened = open_images(model, scenes, bands, {**(encodings or {}), **_one(encoding, model)})
+    thresholds = {"score_threshold": score_threshold, "nms_threshold": nms_threshold}
+    of_maps = {"probabilities": probabilities or None, "polygons": polygons}
+    if isinstance(model.task, ObjectTask):
+        _refuse(of_maps, "maps", checkpoint, model)
+    else:
+        _refuse(thresholds, "detectors", checkpoint, model)
+    opened = open_images(model, scenes, bands, {**_one(encoding, model), **(encodings or {})})
     shared: dict[str, Any] = {
         "tile_size": tile_size or facts["tile_size"],
         "overlap": overlap,
@@ -91,18 +98,13 @@ def predict(
         "progress": sys.stderr.isatty(),
     }
     if isinstance(model.task, ObjectTask):
-        if probabilities or polygons is not None:
-            raise ConfigError(
-                f"probabilities, polygons: are of maps, and {checkpoint} is a model for "
-                f"{model.task.name}: leave them away"
-            )
         find_objects(
             model,
             model.task,
             opened,
             out,
             nms_threshold=nms_threshold,
-            score_threshold=score_threshold,
+            score_threshold=0.5 if score_threshold is None else score_threshold,
             picture=picture,
             **shared,
         )
@@ -126,6 +128,16 @@ def predict(
     _tell(result)
     if picture is not None:
         draw_map(picture, opened, result.path, model.task)
+
+
+def _refuse(options: Mapping[str, Any], of: str, checkpoint: Path, model: TaskModel) -> None:
+    """Refuse options that mean nothing for a task, where they are given (not None)."""
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise ConfigError(
+            f"{', '.join(given)}: of {of} alone, and {checkpoint} is a model for "
+            f"{model.task.name}, which takes none"
+        )
 
 
 def model_folder(checkpoint: Path) -> Path:
