@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ Colour = tuple[int, int, int]
 
 PANEL = 4.6  # inches of a panel's width
 DOTS = 140  # an inch
+_HANDLE, _PAD, _SPACING = 1.0, 0.8, 1.4  # of a legend, in sizes of its letters
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,9 @@ def write_map_picture(
     """
     count = len(images) + len(panels)
     height, width = next(iter(images.values())).shape[:2]
-    size = (PANEL * count, PANEL * min(height / width, 2.0) + 0.35 + 0.3 * bool(legend))
     with style() as plt:
+        columns, depth = _legend_grid(plt, [name for name, _ in legend], PANEL * count)
+        size = (PANEL * count, PANEL * min(height / width, 2.0) + 0.35 + depth)
         figure, axes = plt.subplots(1, count, figsize=size, squeeze=False, layout="constrained")
         for axis, (name, image) in zip(axes[0], images.items(), strict=False):
             _show(axis, name, image)
@@ -84,7 +87,7 @@ def write_map_picture(
             shown = _show(axis, panel.name, panel.values, cmap="viridis", **limits)
             figure.colorbar(shown, ax=axis, label=panel.unit, fraction=0.045, pad=0.02)
         if legend:
-            _legend(figure, plt, legend)
+            _legend(figure, plt, legend, columns)
         with replacing(path) as partial:
             figure.savefig(partial, format=path.suffix[1:].lower(), dpi=DOTS)
     return path
@@ -111,7 +114,23 @@ def _limits(values: Sequence[np.ndarray]) -> dict[str, float]:
     return {"vmin": float(known.min()), "vmax": float(np.percentile(known, 99.5))}
 
 
-def _legend(figure: Any, plt: Any, legend: Sequence[tuple[str, Colour]]) -> None:
+def _legend_grid(plt: Any, names: Sequence[str], width: float) -> tuple[int, float]:
+    """Columns of a legend as wide as its longest name that fit, and its height; inches."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import TextPath
+
+    if not names:
+        return 0, 0.0
+    size = FontProperties(size=plt.rcParams["legend.fontsize"]).get_size_in_points()
+    longest = max(TextPath((0, 0), name, size=size).get_extents().width for name in names)
+    beside = (_HANDLE + _PAD + _SPACING) * size
+    # The last column has no space after it, the border of the legend's box is as wide.
+    columns = max(1, min(len(names), int(72 * width / (longest + beside))))
+    rows = math.ceil(len(names) / columns)
+    return columns, 0.3 + (rows - 1) * 1.5 * size / 72  # lines half a line apart
+
+
+def _legend(figure: Any, plt: Any, legend: Sequence[tuple[str, Colour]], columns: int) -> None:
     handles = [
         plt.Rectangle((0, 0), 1, 1, color=np.array(colour) / 255, label=name)
         for name, colour in legend
@@ -119,8 +138,10 @@ def _legend(figure: Any, plt: Any, legend: Sequence[tuple[str, Colour]]) -> None
     figure.legend(
         handles=handles,
         loc="outside lower left",
-        ncols=len(handles),
+        ncols=columns,
         frameon=False,
-        handlelength=1.0,
-        columnspacing=1.4,
+        handlelength=_HANDLE,
+        handletextpad=_PAD,
+        columnspacing=_SPACING,
+        labelspacing=0.5,
     )
