@@ -9,7 +9,13 @@ import pytest
 from PIL import Image
 
 from ringmoe.errors import ConfigError, WriteError
-from ringmoe.reports.detection import DetectorResults, FoundView, TrackView, write_detector_report
+from ringmoe.reports.detection import (
+    DetectorResults,
+    FoundView,
+    TrackView,
+    curves,
+    write_detector_report,
+)
 from ringmoe.reports.objects import (
     TRUTH,
     check_picture,
@@ -132,3 +138,23 @@ def test_a_picture_on_disk(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(WriteError):
         write_picture(tmp_path / "file" / "a.png", GREY)
+
+
+@pytest.mark.slow  # matplotlib takes its time
+@pytest.mark.parametrize("values", [[-0.9, 0.1, 0.6], [0.2, 0.1, 0.6]])
+def test_the_whole_of_a_curve_is_inside_its_chart(values):
+    """Also a negative MOTA; only without one the axis begins at 0."""
+    svg = curves({"found": {"MOTA": ([0, 50, 100], values)}})
+    clip = re.search(r'<clipPath id="\w+">\s*<rect ([^>]*)/>', svg)[1]
+    frame = {name: float(size) for name, size in re.findall(r'(\w+)="([\d.]+)"', clip)}
+    paths = re.findall(r'<path d="([^"]*)" clip-path', svg)  # the grid's lines have two points
+    (heights,) = (
+        [float(y) for y in found]
+        for found in (re.findall(r"[ML] [\d.-]+ ([\d.-]+)", path) for path in paths)
+        if len(found) == 3
+    )
+    bottom = frame["y"] + frame["height"]
+    assert all(frame["y"] <= y <= bottom for y in heights)
+    # 0 is as far below 0.1 as 0.5 is below 0.6, were the axis so long
+    zero = heights[1] + (heights[1] - heights[2]) * 0.1 / 0.5
+    assert (zero == pytest.approx(bottom, abs=0.01)) == (min(values) > 0)

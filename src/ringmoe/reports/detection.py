@@ -148,7 +148,8 @@ def curves(panels: Mapping[str, Mapping[str, Curve]]) -> str:
             axis.set_title(title, loc="left")
             axis.set_xlabel("step")
             axis.xaxis.get_major_locator().set_params(integer=True)
-            axis.set_ylim(bottom=0)
+            if not any(value < 0 for _, values in lines.values() for value in values):
+                axis.set_ylim(bottom=0)  # MOTA may be negative: more errors than objects
             if len(lines) > 1:
                 axis.legend(frameon=False, loc="best")
         return charts.svg(figure)
