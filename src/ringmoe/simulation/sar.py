@@ -119,16 +119,16 @@ def bright_points(landscape: Landscape) -> Reflectors:
     foot = _at(surface, walls.x + radar.towards[0], walls.y + radar.towards[1])
     rises = _at(landscape.elevation, walls.x, walls.y) + walls.height - foot
     lit = reached(surface, CELL, radar, tallest, np.stack([walls.x, walls.y, foot], axis=1))
-    parts = [walls.dimmed(lit * np.clip(rises / walls.height, 0, 1))]
-    for thing in landscape.objects:
-        found = of_object(thing, radar)
-        top = _at(landscape.elevation + landscape.deck, found.x, found.y) + found.height
-        places = np.stack([found.x, found.y, top], axis=1)
-        lit = reached(surface, CELL, radar, tallest, places)
-        if thing.kind == "ship":
-            lit &= _at(water, found.x, found.y)
-        parts.append(found.dimmed(lit))
-    return Reflectors.joined(parts)
+    walls = walls.dimmed(lit * np.clip(rises / walls.height, 0, 1))
+
+    things = [of_object(thing, radar) for thing in landscape.objects]
+    afloat = np.array([thing.kind == "ship" for thing in landscape.objects], bool)
+    afloat = np.repeat(afloat, [len(points.x) for points in things])
+    found = Reflectors.joined(things)
+    top = _at(landscape.elevation + landscape.deck, found.x, found.y) + found.height
+    lit = reached(surface, CELL, radar, tallest, np.stack([found.x, found.y, top], axis=1))
+    lit &= ~afloat | _at(water, found.x, found.y)
+    return Reflectors.joined([walls, found.dimmed(lit)])
 
 
 def _at(raster: Array, x: Array, y: Array) -> Array:
