@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -88,3 +89,33 @@ def test_what_a_killed_process_of_the_same_number_left_is_no_hindrance(tmp_path)
         partial.mkdir()
         (partial / "new").write_text("whole")
     assert [path.name for path in tmp_path.rglob("*")] == ["folder", "new"]
+
+
+def test_what_a_link_points_to_is_replaced(tmp_path):
+    """Checkpoints are often links to a larger disk."""
+    (tmp_path / "disk").mkdir()
+    for name, make in (("folder", Path.mkdir), ("file", Path.touch)):
+        make(tmp_path / "disk" / name)
+        (tmp_path / name).symlink_to(tmp_path / "disk" / name)
+        with replacing(tmp_path / name) as partial:
+            make(partial)
+            target = partial / "new" if partial.is_dir() else partial
+            target.write_text("new")
+        assert (tmp_path / name).is_symlink()
+    assert (tmp_path / "disk" / "folder" / "new").read_text() == "new"
+    assert (tmp_path / "disk" / "file").read_text() == "new"
+    assert sorted(os.listdir(tmp_path)) == ["disk", "file", "folder"]
+    assert sorted(os.listdir(tmp_path / "disk")) == ["file", "folder"]
+
+
+def test_the_current_folder_is_not_swapped(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for path in (Path("."), tmp_path):
+        with (
+            pytest.raises(WriteError, match="is the current folder: run this from another"),
+            replacing(path),
+        ):
+            pytest.fail("nothing is to be made")
+    with replacing(Path("file")) as partial:
+        partial.write_text("new")
+    assert os.listdir(tmp_path) == ["file"]

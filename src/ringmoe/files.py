@@ -20,7 +20,8 @@ def replacing(path: Path) -> Iterator[Path]:
     nothing half-written is left behind.
 
     Args:
-        path: The file or folder to make; its parents are made where they lack.
+        path: The file or folder to make; its parents are made where they lack. What a link points
+            to is replaced, the link stays.
 
     Yields:
         The temporary path, beside `path`, to write to: make it a file or a folder.
@@ -28,18 +29,19 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         WriteError: Disk full, no permission or the like; the message names `path`.
     """
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    whole = _target(path)
+    partial = whole.with_name(f".{whole.name}.partial-{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        whole.parent.mkdir(parents=True, exist_ok=True)
         _remove(partial)  # of a killed process that had the same number, as in containers
         yield partial
         for part in (*(partial.rglob("*") if partial.is_dir() else ()), partial):
             sync(part)
-        if path.is_dir():
-            _replace_folder(partial, path)
+        if whole.is_dir():
+            _replace_folder(partial, whole)
         else:
-            os.replace(partial, path)
-        sync(path.parent)
+            os.replace(partial, whole)
+        sync(whole.parent)
     except OSError as error:
         if isinstance(error, RingmoeError):  # it already says what went wrong
             raise
@@ -59,6 +61,14 @@ def discard(path: Path) -> None:
         path.unlink(missing_ok=True)
     except OSError as error:
         raise WriteError(f"cannot remove {path}: {_reason(error)}") from error
+
+
+def _target(path: Path) -> Path:
+    """Where a path leads; the folder that a command is run in cannot be swapped for another."""
+    whole = Path(os.path.realpath(path))
+    if whole.is_dir() and Path.cwd().is_relative_to(whole):
+        raise WriteError(f"cannot write {path}: it is the current folder: run this from another")
+    return whole
 
 
 def _replace_folder(partial: Path, path: Path) -> None:

@@ -10,6 +10,7 @@ from tests.models.samples import SMALL, difference, observe, small_model
 import ringmoe
 from ringmoe.errors import CheckpointError, ConfigError, WriteError
 from ringmoe.models import load_model, read_config, save_model, shard_writer
+from ringmoe.tasks.adaptation import add_lora
 
 FILES = ["config.json", "model-card.md", "model.safetensors"]
 
@@ -205,3 +206,21 @@ def test_the_configuration_alone_can_be_read(saved):
 def test_the_public_names(saved):
     assert ringmoe.load_model(saved).config == SMALL
     assert ringmoe.save_model is save_model
+
+
+def test_a_compiled_model_is_saved_as_the_original(saved, tmp_path):
+    model = load_model(saved)
+    assert "_orig_mod" in next(iter(torch.compile(model).state_dict()))
+    again = load_model(save_model(torch.compile(model), tmp_path / "again"))
+    assert all(torch.equal(a, again.state_dict()[n]) for n, a in model.state_dict().items())
+
+
+def test_a_model_with_adapters_is_not_saved_over_a_good_one(saved):
+    """Nobody could load it: its matrices have other names."""
+    model = load_model(saved)
+    before = (saved / "model.safetensors").read_bytes()
+    add_lora(model, 2)
+    for save in (lambda: save_model(model, saved), lambda: model.save_pretrained(saved)):
+        with pytest.raises(ConfigError, match="save the backbone itself, adapters merged"):
+            save()
+    assert (saved / "model.safetensors").read_bytes() == before

@@ -13,10 +13,11 @@ from tests.pretraining.conftest import make_archive
 from ringmoe.archive import Batch, TileLoader
 from ringmoe.cli import main
 from ringmoe.errors import ConfigError
-from ringmoe.models import RingMoE, load_model, save_model
+from ringmoe.models import RingMoE, default_card, load_model, save_model
 from ringmoe.observation import Observation
 from ringmoe.pruning.distillation import DistilConfig, Distillation, Teacher, distil
 from ringmoe.sensors import MODALITIES
+from ringmoe.tasks import Segmentation, TaskModel, TaskSource, load_task, save_task
 from ringmoe.training import Trainer, TrainingConfig, read_metrics
 
 pytestmark = pytest.mark.slow  # each trains
@@ -262,6 +263,22 @@ def test_one_of_the_students_modalities(workshop, tmp_path):
     config = config_for(workshop, tmp_path / "run", modalities=["sar_amplitude"], steps=1)
     result = distil(config, progress=False)
     assert load_model(result.model_dir).config.modalities == ("sar_amplitude",)
+
+
+def test_a_students_head_and_card_go_with_it(workshop, tmp_path):
+    student = tmp_path / "student"
+    task = TaskModel(load_model(workshop[0] / "student"), Segmentation(classes=("a", "b")),
+                     {"image": TaskSource("rgb-dn8", ("red", "green", "blue"))})  # fmt: skip
+    save_task(task, student, tile_size=64)
+    card = default_card(task.backbone.config, license="cc-by-4.0", training_data="Two scenes.")
+    (student / "model-card.md").write_text(card)
+    result = distil(
+        config_for(workshop, tmp_path / "run", student=student, steps=1), progress=False
+    )
+    assert load_task(result.model_dir).task == task.task
+    card = (result.model_dir / "model-card.md").read_text()
+    assert "license: cc-by-4.0" in card
+    assert "unlabelled images. Before that: Two scenes." in card
 
 
 def test_the_command(workshop, tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,15 @@ from tests.processes import PEAK_KIB
 from tests.pruning.samples import CONFIG, frequencies_of, make_model
 
 from ringmoe.errors import CheckpointError, ConfigError, StatisticsError, WriteError
-from ringmoe.models import PRESETS, RingMoE, load_model, plan_load, save_model
+from ringmoe.models import (
+    PRESETS,
+    RingMoE,
+    default_card,
+    hub,
+    load_model,
+    plan_load,
+    save_model,
+)
 from ringmoe.models import shard_writer as writing
 from ringmoe.models.shards import read_header
 from ringmoe.pruning import (
@@ -273,3 +282,26 @@ def test_memory_is_that_of_one_layer(base, saved, tmp_path, name):
     experts, rows = {"submodel": (9, 8), "ep": (6, 8), "ka": (1, 0)}[name]
     shape = (128, (2, 2, 18, 2), (4, 8, 16, 32))
     assert plan_load(out).parameters == parameters_by_hand(*shape, experts, rows, (3,))
+
+
+@pytest.mark.parametrize("file", ["model-card.md", "README.md"])
+def test_the_licence_and_the_training_data_go_with_the_weights(model, tmp_path, file):
+    facts = {"license": "cc-by-nc-4.0", "training_data": "Two scenes\nof one harbour."}
+    source = save_model(model, tmp_path / "source", default_card(model.config, **facts))
+    (source / "model-card.md").rename(source / file)
+    pruned = prune(source, tmp_path / "pruned", Averaging(), ["optical"])
+    for folder in (pruned, quantise(source, tmp_path / "int8")):
+        card = (folder / "model-card.md").read_text()
+        assert "license: cc-by-nc-4.0" in card and "apache" not in card
+        assert "Training data: Two scenes\nof one harbour." in card
+
+
+def test_statistics_of_a_checkpoint_on_the_hub(saved, tmp_path, monkeypatch):
+    """They lie where they were measured, not in the hub's cache."""
+    monkeypatch.setattr(hub, "snapshot_download", lambda *_, **__: str(saved))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StatisticsError, match=r"no statistics in .*owner/name.statistics"):
+        prune("owner/name", tmp_path / "pruned", ExpertPruning(0.5))
+    shutil.copytree(statistics_folder(saved), statistics_folder("owner/name"))
+    pruned = prune("owner/name", tmp_path / "pruned", ExpertPruning(0.5))
+    assert "Pruned from name by" in (pruned / "model-card.md").read_text()

@@ -167,8 +167,7 @@ def _prune(
     from ringmoe.pruning import prune as prune_checkpoint
     from ringmoe.pruning import quantise
 
-    source = local_folder(checkpoint)
-    before = plan_load(source)
+    before = plan_load(local_folder(checkpoint))
     if method.name == "submodel" and modalities is None:
         raise ConfigError(
             "missing --modalities: a sub-model serves some of "
@@ -176,7 +175,7 @@ def _prune(
         )
     with _bar("pruning") as progress:
         folder = prune_checkpoint(
-            source,
+            checkpoint,
             out,
             method,
             modalities,

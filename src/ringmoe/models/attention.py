@@ -135,7 +135,6 @@ class WindowAttention(nn.Module):
         self.q_bias = nn.Parameter(torch.empty(dim))  # keys have none in Swin V2
         self.v_bias = nn.Parameter(torch.empty(dim))
         self.proj = Linear(dim, dim)
-        self._kept_bias: dict[tuple, tuple[tuple, Tensor]] = {}
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Temperature 10, zero biases (the linear layers are drawn by the backbone)."""
@@ -193,25 +192,9 @@ class WindowAttention(nn.Module):
     def position_bias(self, size: tuple[int, int]) -> Tensor:
         """Bias of each pair of tokens, `(heads, N, N)`, float32 at least, in 0 to 16.
 
-        Kept between calls while nothing can learn: in eval mode without gradients, until a
-        parameter it depends on changes or something may have learnt.
+        Computed at every call: keeping it in eval mode saved 5 % at most, and was stale after
+        changes that parameters do not count (`.data`, fused optimisers, adapters switched off).
         """
-        if torch.compiler.is_compiling():
-            return self._position_bias(size)
-        if self.training or torch.is_grad_enabled():
-            self._kept_bias.clear()  # fused optimisers change parameters without counting it
-            return self._position_bias(size)
-        parameters = list(self.cpb_mlp.parameters())
-        if any(p.is_inference() for p in parameters):  # these do not count their changes
-            return self._position_bias(size)
-        state = tuple((p.data_ptr(), p._version, p.dtype, p.device) for p in parameters)
-        kept = self._kept_bias.get(size)
-        if kept is None or kept[0] != state:
-            kept = state, self._position_bias(size)
-            self._kept_bias[size] = kept
-        return kept[1]
-
-    def _position_bias(self, size: tuple[int, int]) -> Tensor:
         weight = self.qkv.weight
         kind = torch.promote_types(weight.dtype, torch.float32)
         tokens = size[0] * size[1]

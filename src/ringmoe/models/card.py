@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 from ringmoe.models.config import ModelConfig
 from ringmoe.models.describe import describe
+from ringmoe.models.folder import CARD, HUB_CARD
 
 _CARD = """---
 license: {license}
@@ -44,6 +48,25 @@ Training data: {training_data}
 Evaluation: {evaluation}
 """
 _UNKNOWN = "not stated by whoever saved this checkpoint."
+
+
+def card_text(folder: Path) -> str | None:
+    """The card of a checkpoint, its own or the hub's; None where it has none."""
+    files = (folder / name for name in (CARD, HUB_CARD))
+    return next((file.read_text(encoding="utf-8") for file in files if file.is_file()), None)
+
+
+def stated(folder: Path) -> dict[str, str]:
+    """What a checkpoint's card says that its shape does not, as `default_card` takes it.
+
+    What is made of these weights is under the same licence, and learned from the same data.
+    """
+    text = card_text(folder) or ""
+    found = {
+        "license": re.search(r"^license:[ \t]*(\S+)", text, re.MULTILINE),
+        "training_data": re.search(r"^Training data: (.+?)(?=\n\n|\Z)", text, re.M | re.S),
+    }
+    return {key: match[1].strip() for key, match in found.items() if match}
 
 
 def default_card(

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
+from ringmoe.errors import ConfigError
 from ringmoe.files import replacing
 from ringmoe.models.backbone import RingMoE
 from ringmoe.models.card import default_card
 from ringmoe.models.folder import CARD, refuse_to_overwrite, write_config
 from ringmoe.models.hub import local_folder
-from ringmoe.models.plan import plan_load
+from ringmoe.models.plan import plan_load, shapes
 from ringmoe.models.reading import read_tensors
 from ringmoe.models.shard_writer import write_shards
 from ringmoe.models.shards import MAX_SHARD_BYTES
@@ -43,16 +45,36 @@ def save_model(
 
     Raises:
         WriteError: It cannot be written, or `path` holds something other than a checkpoint.
-        ConfigError: `max_shard_bytes` is no size.
+        ConfigError: `max_shard_bytes` is no size, or the model has other tensors than its shape
+            says, such as those of adapters.
     """
     folder = Path(path)
     refuse_to_overwrite(folder)
+    weights = weights_of(model)
     with replacing(folder) as unfinished:
         unfinished.mkdir()
-        write_shards(model.state_dict(), unfinished, max_shard_bytes)
+        write_shards(weights, unfinished, max_shard_bytes)
         write_config(unfinished, model.config)
         (unfinished / CARD).write_text(default_card(model.config) if card is None else card)
     return folder
+
+
+def weights_of(model: RingMoE) -> dict[str, Tensor]:
+    """A model's tensors as a checkpoint has them; of a compiled model those of the original.
+
+    Raises:
+        ConfigError: There are others than the shape says, or some lack.
+    """
+    state = getattr(model, "_orig_mod", model).state_dict()
+    due = shapes(model.config)
+    odd = sorted(state.keys() ^ due.keys())
+    odd += [name for name in due.keys() & state.keys() if tuple(state[name].shape) != due[name]]
+    if odd:
+        raise ConfigError(
+            f"the model's tensors are not those of its shape ({odd[0]} and {len(odd) - 1} more): "
+            "save the backbone itself, adapters merged"
+        )
+    return state
 
 
 def load_model(

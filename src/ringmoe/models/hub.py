@@ -13,7 +13,14 @@ from huggingface_hub.errors import HTTPError
 from ringmoe.errors import CheckpointError
 from ringmoe.files import replacing
 from ringmoe.models.config import ModelConfig
-from ringmoe.models.folder import NEEDED, read_config, refuse_to_overwrite, write_config
+from ringmoe.models.folder import (
+    CARD,
+    HUB_CARD,
+    NEEDED,
+    read_config,
+    refuse_to_overwrite,
+    write_config,
+)
 from ringmoe.models.shard_writer import write_shards
 from ringmoe.models.shards import MAX_SHARD_BYTES
 
@@ -79,7 +86,9 @@ class HubCheckpoint(ModelHubMixin, library_name="ringmoe"):
         )
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        write_shards(self.state_dict(), save_directory, MAX_SHARD_BYTES)  # type: ignore[attr-defined]
+        from ringmoe.models.checkpoint import weights_of
+
+        write_shards(weights_of(self), save_directory, MAX_SHARD_BYTES)  # type: ignore[arg-type]
         write_config(save_directory, self.config)
 
     @classmethod
@@ -145,7 +154,7 @@ class HubCheckpoint(ModelHubMixin, library_name="ringmoe"):
 def local_folder(path: str | Path, **download: Any) -> Path:
     """The folder of a checkpoint, which is downloaded if it is on the hub.
 
-    Only configuration and weights are downloaded, and no other kind of weights than safetensors.
+    Only configuration, weights and cards are downloaded; weights of no other kind than safetensors.
 
     Args:
         path: A folder, or the id of a repository, "owner/name".
@@ -157,7 +166,7 @@ def local_folder(path: str | Path, **download: Any) -> Path:
     if isinstance(path, Path) or not _HUB_ID.fullmatch(path) or Path(path).exists():
         return Path(path)
     try:
-        return Path(snapshot_download(path, allow_patterns=list(NEEDED), **download))
+        return Path(snapshot_download(path, allow_patterns=[*NEEDED, CARD, HUB_CARD], **download))
     except (OSError, ValueError, HTTPError) as error:
         reason = str(error).strip().split("\n")[0]
         raise CheckpointError(

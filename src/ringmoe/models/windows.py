@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import lru_cache, wraps
+from functools import lru_cache, partial, wraps
 from typing import NamedTuple
 
 import torch
@@ -44,18 +44,18 @@ def plan_windows(height: int, width: int, window: int, shifted: bool) -> Windows
     return Windows(size, shift, pad)  # type: ignore[arg-type]
 
 
-def cached_constant(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Keep what a function of hashable arguments returns, unless a compiler is tracing.
+def cached_constant(make: Callable[..., Tensor], most: int = 256) -> Callable[..., Tensor]:
+    """Keep the last `most` that a function of hashable arguments returned.
 
-    The tensors are made outside inference mode, so that those first needed under it can serve
-    training later.
+    Not while a compiler is tracing. The tensors are made outside inference mode, so that those
+    first needed under it can serve training later.
     """
 
     def make_ordinary(*key: object) -> Tensor:
         with torch.inference_mode(False), torch.no_grad():
             return make(*key)
 
-    kept = lru_cache(maxsize=256)(make_ordinary)
+    kept = lru_cache(maxsize=most)(make_ordinary)
 
     @wraps(make)
     def constant(*key: object) -> Tensor:
@@ -93,7 +93,7 @@ def relative_index(size: tuple[int, int], device: torch.device) -> Tensor:
     return index.reshape(-1).to(device)
 
 
-@cached_constant
+@partial(cached_constant, most=24)  # of three image sizes: each may have megabytes
 def separation_mask(
     height: int, width: int, windows: Windows, dtype: torch.dtype, device: torch.device
 ) -> Tensor:

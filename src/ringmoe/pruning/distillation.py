@@ -10,6 +10,8 @@ from typing import Literal
 from ringmoe.archive import Archive, TileLoader
 from ringmoe.errors import ConfigError
 from ringmoe.models import default_card, load_model, read_config, save_model
+from ringmoe.models.card import stated
+from ringmoe.models.folder import keep_task
 from ringmoe.pruning.distillation_objective import Distillation, Teacher
 from ringmoe.pruning.fingerprint import fingerprint
 from ringmoe.sensors import MODALITIES, modality_named
@@ -158,7 +160,10 @@ def _save_result(
         f"distilled from {config.teacher.name}, beginning with {config.student.name}, on "
         f"{config.steps * config.batch_size} unlabelled images."
     )
+    known = stated(config.student)
+    if "training_data" in known:
+        training_data += f" Before that: {known['training_data']}"
+    card = default_card(student.config, **known | {"training_data": training_data})
     with trainer.averaged_weights():
-        save_model(
-            student, run.model_path, default_card(student.config, training_data=training_data)
-        )
+        save_model(student, run.model_path, card)
+    keep_task(config.student, run.model_path, student.config.modalities)

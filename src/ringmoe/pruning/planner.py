@@ -122,12 +122,20 @@ def fastest(
     with torch.inference_mode():
         for turn in range(warmup + repeats):
             for number, (view, image) in enumerate(subjects):
+                _wait_for(image.device)
                 before = time.perf_counter()
                 view(image)
+                _wait_for(image.device)
                 taken = time.perf_counter() - before
                 if turn >= warmup:
                     best[number] = min(best[number], taken)
     return tuple(best)
+
+
+def _wait_for(device: torch.device) -> None:
+    """Until a GPU has done what it was given: it is asked to do more than it has done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def _opened(

@@ -13,6 +13,7 @@ from torch import Tensor
 from ringmoe.errors import ConfigError
 from ringmoe.files import replacing
 from ringmoe.models import ModelConfig, RingMoE, default_card, read_config
+from ringmoe.models.card import stated
 from ringmoe.models.folder import CARD, keep_task, refuse_to_overwrite, write_config
 from ringmoe.models.hub import local_folder
 from ringmoe.models.plan import block_of, plan_part, rows_of, shapes
@@ -117,7 +118,7 @@ def prune(
     refuse_to_overwrite(folder)
     shape = read_config(source)
     part = part_with(shape, modalities, str(checkpoint))
-    found = _statistics(method, source, statistics, part.modalities)
+    found = _statistics(method, checkpoint, statistics, part.modalities)
     result = method.config(part, found)
     taken = result if isinstance(method, Selection) else part
     reads = {read.name: read for read in plan_part(source, shape, taken).reads}
@@ -146,7 +147,7 @@ def prune(
             if progress is not None:
                 progress(total, total)
         write_config(unfinished, result)
-        (unfinished / CARD).write_text(_card(result, checkpoint, method))
+        (unfinished / CARD).write_text(_card(result, checkpoint, source, method))
         keep_task(source, unfinished, result.modalities)
     return folder
 
@@ -169,7 +170,7 @@ def part_with(config: ModelConfig, modalities: Sequence[str] | None, owner: str)
 
 def _statistics(
     method: Method,
-    source: Path,
+    checkpoint: str | Path,
     given: Statistics | str | Path | None,
     modalities: tuple[str, ...],
 ) -> Statistics | None:
@@ -177,8 +178,8 @@ def _statistics(
     if not method.needs_statistics:
         return None
     if not isinstance(given, Statistics):
-        return load_statistics(source, given, modalities)
-    given.check_measured_on(source)
+        return load_statistics(checkpoint, given, modalities)
+    given.check_measured_on(checkpoint)
     return given.of(modalities)
 
 
@@ -241,6 +242,7 @@ def outline(
     return outline
 
 
-def _card(config: ModelConfig, checkpoint: str | Path, method: Method) -> str:
-    """The card of the result, with where it comes from."""
-    return f"{default_card(config)}\nPruned from {Path(checkpoint).name} by {method}.\n"
+def _card(config: ModelConfig, checkpoint: str | Path, source: Path, method: Method) -> str:
+    """The card of the result, with where it comes from and what was said of that."""
+    card = default_card(config, **stated(source))
+    return f"{card}\nPruned from {Path(checkpoint).name} by {method}.\n"

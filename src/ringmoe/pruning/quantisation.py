@@ -12,6 +12,8 @@ from torch import Tensor
 from ringmoe.errors import CheckpointError
 from ringmoe.files import replacing
 from ringmoe.models import ModelConfig, RingMoE, default_card, plan_load
+from ringmoe.models.card import card_text
+from ringmoe.models.checkpoint import weights_of
 from ringmoe.models.folder import CARD, keep_task, refuse_to_overwrite, write_config
 from ringmoe.models.hub import local_folder
 from ringmoe.models.plan import scale_shape
@@ -102,7 +104,7 @@ def _opened(
 ) -> tuple[ModelConfig, Mapping[str, Tensor], Callable[[str], Tensor]]:
     """The shape of the model, its tensors without values, and what gives their values."""
     if isinstance(source, RingMoE):
-        state = source.state_dict()
+        state = weights_of(source)
         return source.config, state, state.__getitem__
     plan = plan_load(local_folder(source))
     reads = {read.name: read for read in plan.reads}
@@ -144,6 +146,6 @@ def _write(name: str, tensor: Tensor, writer: ShardWriter, source: RingMoE | str
 
 def _card(source: RingMoE | str | Path, config: ModelConfig) -> str:
     """The checkpoint's own card where it has one, and what was done to it."""
-    file = None if isinstance(source, RingMoE) else local_folder(source) / CARD
-    own = file.read_text() if file is not None and file.is_file() else default_card(config)
+    own = None if isinstance(source, RingMoE) else card_text(local_folder(source))
+    own = own or default_card(config)
     return f"{own.rstrip()}\n\nMatrices in 8 bits, a scale for each output channel.\n"
