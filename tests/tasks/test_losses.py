@@ -124,14 +124,30 @@ def test_dice_is_a_mean_over_images_and_their_classes():
     )
 
 
-def test_height_loss_is_the_mean_absolute_error_of_known_pixels():
+def test_height_loss_is_hubers_of_known_pixels():
+    """Small errors as half their square over the limit, large ones less half of the limit."""
     task = TASKS["height"]
     output, labels = output_of(task, 2), labels_of(task, 2)
     known = ~labels.isnan()
     assert 0.5 < known.double().mean() < 0.95
     loss, gradient = whole(task, output, labels)
-    assert_close(loss, F.l1_loss(output[:, 0][known], labels[known]).detach())
+    errors = (output[:, 0][known] - labels[known]).abs().detach()
+    assert (errors < task.huber).any() and (errors > task.huber).any()
+    small, large = errors.square() / (2 * task.huber), errors - task.huber / 2
+    assert_close(loss, torch.where(errors < task.huber, small, large).mean())
     assert not gradient[:, 0][~known].any() and gradient.isfinite().all()
+
+
+def test_heights_of_zero_mostly_do_not_draw_all_to_zero():
+    """Nine pixels of ground and a house of 10 m: the best constant c has 9 c = 3, and is no limit.
+
+    Of the absolute error it is 0, where both heads are saturated and learn no more.
+    """
+    task, labels = Height(), torch.zeros(1, 1, 10)
+    labels[..., 0] = 10.0
+    constant = torch.full((), 1 / 3, requires_grad=True)
+    task.sums(constant.expand(1, 1, 1, 10), labels)["huber"].backward()
+    assert abs(constant.grad.item()) < 1e-6
 
 
 def test_the_loss_of_bfloat16_scores_is_summed_in_float32():
