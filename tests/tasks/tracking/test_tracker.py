@@ -84,6 +84,26 @@ def test_a_gap_in_time_is_a_longer_step():
     assert figures(truth, track(detected(truth)))["id_switches"] == 1
 
 
+@pytest.mark.parametrize("lost", [0, 1, 3])
+@pytest.mark.parametrize("as_empty_frames", [True, False])
+def test_an_object_is_waited_for_in_so_many_frames_and_no_more(lost, as_empty_frames):
+    """After five frames it lacks in `lost` of them and has its id again; in one more, another.
+
+    Frames that hold nothing and frames that are not there at all are alike.
+    """
+    for missing, ids in ((lost, {1}), (lost + 1, {1, 2})):
+        frames = detected(moving([(20, 50)], [(2, 0)], 14))
+        numbers = [n for n in range(14) if not 5 <= n < 5 + missing]
+        if as_empty_frames:
+            none = Objects.none(False, scored=True)
+            frames, numbers = [frames[n] if n in numbers else none for n in range(14)], range(14)
+        else:
+            frames = [frames[n] for n in numbers]
+        found = track(frames, TrackerOptions(lost_frames=lost), times=numbers)
+        assert {int(i) for objects in found for i in objects.ids} == ids
+        assert sum(map(len, found)) == 14 - missing
+
+
 def test_unsure_detections_keep_a_track_but_begin_none():
     """ByteTrack's two stages: 0.3 is enough for what is tracked already, not for something new."""
     truth = moving([(20, 50), (20, 150)], [(5, 0), (5, 0)], 6)

@@ -69,8 +69,11 @@ def follow(
     Returns:
         The chains of all objects that count as tracks, in no certain order.
     """
+    # The library drops an object before it looks for it, by the time since it was found last: that
+    # is one interval where no frame lacks it. Half of one more, as gaps in time are rounded.
+    patience = options.lost_frames + 1.5
     tracker = ByteTrackTracker(
-        lost_track_buffer=round(_LIBRARY_RATE * options.lost_frames),
+        lost_track_buffer=round(_LIBRARY_RATE * patience),
         frame_rate=1.0,
         track_activation_threshold=options.new_score,
         minimum_consecutive_frames=options.confirm,

@@ -27,7 +27,8 @@ class TrackerOptions:
         low_score: Detections that are less sure are left out.
         high_score: Detections at least so sure are associated first.
         new_score: A detection at least so sure begins a track.
-        lost_frames: Frames for which an object that is not found is still waited for.
+        lost_frames: Frames for which an object that is not found is still waited for; 0: it must
+            be found in every frame.
         confirm: Frames in a row that an object must be found in to count, its first ones included.
         class_wise: Whether classes are tracked apart. If not, an object may be found as several,
             and then is of that with the highest sum of scores.
