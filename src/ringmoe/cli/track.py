@@ -69,7 +69,8 @@ def track(
         reach: Distance in pixels at which that similarity is 0; none: as the model has it, else 24.
         high_score: Detections so sure, 0 to 1, are linked first; none: as the model has it,
             else 0.5.
-        new_score: Detections so sure, 0 to 1, begin a track; none: as the model has it, else 0.6.
+        new_score: Detections so sure, from high-score to 1, begin a track; none: as the model has
+            it, else 0.6, and no less than high-score.
         lost_frames: Frames for which an object that is not found is waited for; none: as the model
             has it, else 30.
         class_wise: Whether classes are followed apart; none: as the model has it, else yes.
@@ -155,7 +156,9 @@ def tracker_options(task: ObjectTask, given: dict[str, Any]) -> TrackerOptions:
     options = TrackerOptions()
     if isinstance(task, TrackerOptions):
         options = TrackerOptions(**{f.name: getattr(task, f.name) for f in fields(TrackerOptions)})
-    return replace(options, **{key: value for key, value in given.items() if value is not None})
+    given = {key: value for key, value in given.items() if value is not None}
+    least = {"new_score": max(options.new_score, given.get("high_score", 0.0))}
+    return replace(options, **least | given)
 
 
 def _bar(places: Sequence[int]) -> Iterable[int]:

@@ -21,7 +21,7 @@ from ringmoe.files import replacing
 from ringmoe.models import default_card, load_model, save_model
 from ringmoe.models.folder import TASK, TASK_WEIGHTS, refuse_to_overwrite
 from ringmoe.tasks.model import TaskModel, TaskSource
-from ringmoe.tasks.task import task_from, to_plain
+from ringmoe.tasks.task import Task, task_from, to_plain
 from ringmoe.training import load_weights
 
 FORMAT = 1
@@ -103,7 +103,7 @@ def load_task(
     """
     facts = read_task(path)
     try:
-        made = task_from(facts["task"])
+        made = _task(facts["task"])
         sources = {
             name: TaskSource(source["sensor"], tuple(source["channels"]), source.get("encoding"))
             for name, source in facts["sources"].items()
@@ -118,6 +118,13 @@ def load_task(
         raise CheckpointError(f"{Path(path) / TASK} describes no task: {error}") from None
     _load_own(model, Path(path) / TASK_WEIGHTS)
     return model.to(device=device, dtype=dtype).eval()
+
+
+def _task(values: dict[str, Any]) -> Task:
+    """The task that was saved; of trackers before, `new_score` may be less than it can be."""
+    if "new_score" in values:
+        values = values | {"new_score": max(values["new_score"], values["high_score"])}
+    return task_from(values)
 
 
 def _own(model: TaskModel) -> dict[str, torch.Tensor]:

@@ -14,6 +14,7 @@ from tests.tasks.tracking.sequences import moving
 
 from ringmoe.boxes import ObjectBatch, Objects
 from ringmoe.cli.main import main
+from ringmoe.cli.track import tracker_options
 from ringmoe.datasets import DataConfig, open_data
 from ringmoe.errors import ConfigError, DatasetError
 from ringmoe.tasks import TASKS, load_task, save_task, task_from, to_plain
@@ -91,6 +92,25 @@ def test_options_are_kept_and_checked():
         Tracking(classes=("ship",), reach=-1.0)
     with pytest.raises(ConfigError, match="channels"):
         OrientedTracking(classes=("ship",), channels=0)
+
+
+def test_a_track_begins_at_no_less_than_high_score(tmp_path):
+    """Of a saved model that says less, which had no effect, it is `high_score`."""
+    with pytest.raises(
+        ConfigError, match=r"must be high_score \(0\.5\) or more.*got 0\.3"
+    ):
+        Tracking(classes=("ship",), new_score=0.3)
+    model = make_model(Tracking(classes=("bright", "dark"), channels=8))
+    file = save_task(model, tmp_path / "model", tile_size=64) / "task.json"
+    facts = json.loads(file.read_text())
+    facts["task"]["new_score"] = 0.3
+    file.write_text(json.dumps(facts))
+    task = load_task(tmp_path / "model").task
+    assert (task.high_score, task.new_score) == (0.5, 0.5)
+    given = tracker_options(task, {"high_score": 0.7, "new_score": None})
+    assert (given.high_score, given.new_score) == (0.7, 0.7)
+    with pytest.raises(ConfigError, match="new_score must be high_score"):
+        tracker_options(task, {"high_score": None, "new_score": 0.4})
 
 
 def write_sequences(folder, count=3, frames=4, size=64):

@@ -26,7 +26,8 @@ class TrackerOptions:
         least_similarity: Less is no match.
         low_score: Detections that are less sure are left out.
         high_score: Detections at least so sure are associated first.
-        new_score: A detection at least so sure begins a track.
+        new_score: A detection at least so sure begins a track; no less than `high_score`, as only
+            what is associated first does.
         lost_frames: Frames for which an object that is not found is still waited for; 0: it must
             be found in every frame.
         confirm: Frames in a row that an object must be found in to count, its first ones included.
@@ -56,6 +57,8 @@ class TrackerOptions:
         self._expect("least_similarity", 0 < self.least_similarity <= 1, "over 0, at most 1")
         for name in ("low_score", "high_score", "new_score"):
             self._expect(name, 0 <= getattr(self, name) <= 1, "from 0 to 1")
+        least = f"high_score ({self.high_score:g}) or more, as less has no effect"
+        self._expect("new_score", self.new_score >= self.high_score, least)
         self._expect("lost_frames", self.lost_frames >= 0, "not negative")
         self._expect("confirm", self.confirm >= 1, "1 or more")
 
