@@ -241,6 +241,28 @@ class TestResume:
     def test_what_only_merges_may_change(self, scene, stopped):
         assert self.whole(scene, stopped, nms_threshold=0.3, batch_size=7).resumed_rows == 32
 
+    def test_batches_are_those_of_a_whole_run(self, tmp_path, scene, monkeypatch):
+        """Two rows of five tiles a batch, stopped after the third: the second batch comes again."""
+        monkeypatch.setattr(journal, "COMMIT_SECONDS", 0)
+        add, seen = object_journal.RowFile.add, []
+
+        def stopping(file, row):
+            if row.row == 3:
+                raise KeyboardInterrupt
+            add(file, row)
+
+        def counted(observations):
+            seen.append(len(observations["image"].images))
+            return Oracle(scene, ships())(observations)
+
+        options = self.OPTIONS | {"batch_size": 11}
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            patched.setattr(object_journal.RowFile, "add", stopping)
+            predict_objects(counted, scene, tmp_path / "a.geojson", **options)
+        seen.clear()
+        result = predict_objects(counted, scene, tmp_path / "a.geojson", **options)
+        assert (seen, result.resumed_rows) == ([10, 5], 32)
+
     def test_a_torn_line_is_found_again(self, scene, stopped):
         """A journal that speaks of rows that are not there gives those that are."""
         (rows,) = stopped.parent.glob(".*/rows.jsonl")

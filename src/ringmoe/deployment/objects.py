@@ -21,7 +21,7 @@ from ringmoe.deployment.object_merging import merge
 from ringmoe.deployment.object_writing import check_objects, write_objects
 from ringmoe.deployment.pipeline import ahead
 from ringmoe.deployment.progress import MapProgress
-from ringmoe.deployment.strips import Batch
+from ringmoe.deployment.strips import Batch, rows_together
 from ringmoe.deployment.tiling import TiledScene
 from ringmoe.errors import ConfigError, ShapeError, ValueRangeError
 from ringmoe.observation import Observation
@@ -244,8 +244,15 @@ class _Search:
         return merge(*found, self.rows, self.columns, threshold)
 
     def rows_within(self, pixel_rows: int) -> int:
-        """Rows of tiles that are finished when so many pixel rows are."""
-        return sum(self.final(i + 1) <= pixel_rows for i in range(len(self.rows.starts)))
+        """Rows of tiles to go on after when so many pixel rows are finished.
+
+        Or fewer, so that batches hold the same tiles as in a run that was not interrupted.
+        """
+        count = len(self.rows.starts)
+        finished = sum(self.final(i + 1) <= pixel_rows for i in range(count))
+        if finished == count:
+            return finished
+        return finished - finished % rows_together(self.columns, self.tiled.batch_size)
 
     def final(self, tile_rows: int) -> int:
         """Pixel rows that are finished when so many rows of tiles are."""
