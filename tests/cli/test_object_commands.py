@@ -8,10 +8,11 @@ import pytest
 from affine import Affine
 from PIL import Image
 from tests.cli.ships import write_scene, write_ships
-from tests.tasks.labelled import write_backbone
+from tests.tasks.labelled import make_backbone, write_backbone
 
 from ringmoe.cli import main
 from ringmoe.cli._object_report import write_object_report
+from ringmoe.tasks import Detection, Segmentation, TaskModel, TaskSource, save_task
 
 pytestmark = pytest.mark.slow  # trains
 
@@ -83,6 +84,24 @@ def test_what_does_not_fit_is_told_in_one_line(
     assert predict(trained, *words.split()) == 2
     error = capsys.readouterr().err
     assert message in error.replace("\n", " ") and not list(tmp_path.iterdir())
+
+
+def test_pictures_are_not_drawn_over_what_is_read(tmp_path, capsys):
+    """The scene of a detector, the scene of a map, and a frame of a video."""
+    png = tmp_path / "scene1.png"
+    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(png)
+    before = png.read_bytes()
+    source = TaskSource("rgb-dn8", ("red", "green", "blue"))
+    classes = ("a", "b")
+    for task in (Detection(classes=classes, channels=8), Segmentation(classes=classes, channels=8)):
+        model = TaskModel(make_backbone(), task, {"image": source})
+        save_task(model, tmp_path / task.name, tile_size=64)
+    runs = [("predict", "detection", "a.geojson"), ("predict", "segmentation", "a.tif")]
+    for verb, run, out in [*runs, ("track", "detection", "a.txt")]:
+        words = [verb, tmp_path / run, png, "--out", tmp_path / out, "--picture", png]
+        assert main([*map(str, words), "--device", "cpu"]) == 2
+        assert "scene1.png: is a file of the scene" in " ".join(capsys.readouterr().err.split())
+        assert png.read_bytes() == before and not (tmp_path / out).exists()
 
 
 def test_a_run_without_a_validation_part(trained, tmp_path):

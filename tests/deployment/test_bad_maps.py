@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+import rasterio
 from tests.deployment.samples import (
     CLASS_MAP,
     TILES,
@@ -20,6 +21,7 @@ from ringmoe.errors import (
     ValueRangeError,
     WriteError,
 )
+from ringmoe.scenes import open_scene
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 
@@ -94,6 +96,25 @@ class TestBadInput:
     def test_names_that_cannot_be(self, tmp_path, scene, name):
         with pytest.raises(ConfigError, match=name):
             predict_scene(one_pixel, scene, tmp_path / name, **CLASS_MAP, **TILES)
+
+    def test_nothing_is_written_over_what_is_read(self, tmp_path):
+        """Probabilities where the scene lies, and a map where a part of a mosaic does."""
+        scene = make_scene(tmp_path / "m-probabilities.tif", 40, 50)
+        before = scene.path.read_bytes()
+        options = {**CLASS_MAP, **TILES, "probabilities": True}
+        with pytest.raises(ConfigError, match=r"m-probabilities\.tif: is a file of the scene"):
+            predict_scene(one_pixel, scene, tmp_path / "m.tif", **options)
+        names = ["B02", "B03", "B04"]
+        bands = [tmp_path / f"{name}.tif" for name in names]
+        with rasterio.open(scene.path) as whole:
+            for i, path in enumerate(bands, 1):
+                with rasterio.open(path, "w", **whole.profile | {"count": 1}) as one:
+                    one.write(whole.read(i), 1)
+        parts = open_scene(bands, "sentinel2-l2a", bands=names)
+        with pytest.raises(ConfigError, match=r"B03\.tif: is a file of the scene"):
+            predict_scene(one_pixel, parts, tmp_path / "B03.tif", **CLASS_MAP, **TILES)
+        assert scene.path.read_bytes() == before
+        assert sorted(p.stem for p in tmp_path.iterdir()) == [*names, "m-probabilities"]
 
     def test_polygons_of_a_scene_without_a_place(self, tmp_path):
         scene = make_scene(tmp_path / "scene.tif", 40, 50, crs=None, transform=None)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from ringmoe.cli._map_picture import draw_map
 from ringmoe.cli._predict_objects import find_objects
 from ringmoe.deployment import MapResult, predict_scene
+from ringmoe.deployment.journal import check_outputs, files_of
 from ringmoe.errors import ConfigError
 from ringmoe.models.folder import TASK, TASK_WEIGHTS
 from ringmoe.pruning.fingerprint import fingerprint
@@ -63,7 +65,8 @@ def predict(
             detector best a little more than the longest object.
         batch_size: Tiles that the model sees at once.
         probabilities: Whether to write each class's probability too, beside the map.
-        polygons: Where to write the areas of each class: a `.geojson` or `.parquet`.
+        polygons: Where to write the areas of each class: a `.geojson` or `.parquet`. Memory grows
+            with the outlines of areas that reach over many rows.
         score_threshold: Of a detector: how sure it must be of an object, 0 to 1; none: 0.5.
         nms_threshold: Of a detector: two boxes of one class that overlap by more (intersection over
             union) are one object; none: as the model was trained.
@@ -88,6 +91,7 @@ def predict(
     else:
         _refuse(thresholds, "detectors", checkpoint, model)
     opened = open_images(model, scenes, bands, {**_one(encoding, model), **(encodings or {})})
+    check_outputs([picture], chain.from_iterable(map(files_of, opened.values())))
     shared: dict[str, Any] = {
         "tile_size": tile_size or facts["tile_size"],
         "overlap": overlap,

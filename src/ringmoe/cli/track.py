@@ -14,6 +14,7 @@ import numpy as np
 from ringmoe.cli._overview import LONGEST_OF_OBJECTS, overview, step_of
 from ringmoe.cli.predict import model_folder
 from ringmoe.deployment.frames import find_frames
+from ringmoe.deployment.journal import check_outputs
 from ringmoe.deployment.video import VideoResult, track_video
 from ringmoe.errors import ConfigError
 from ringmoe.reports.objects import check_picture, draw_tracks, write_picture
@@ -90,6 +91,7 @@ def track(
     if picture is not None:
         check_picture(picture)
     found = find_frames(frames)
+    check_outputs([picture, *out], found.paths)
     folder = model_folder(checkpoint)
     facts = read_task(folder)
     where = choose_device(device)

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ringmoe.errors import WriteError
+from ringmoe.errors import ConfigError, WriteError
 from ringmoe.files import replacing
 from ringmoe.scenes import Scene
 from ringmoe.scenes.source import Source
@@ -180,7 +180,24 @@ def kept_if_useful(journal: Journal) -> Iterator[None]:
 
 def fingerprint_scene(scene: Scene) -> dict[str, Any]:
     """What tells a scene from others, as plain values; files by name, size and date."""
-    return {"files": [_stamp(path) for path in _paths(scene.source)], "scene": repr(scene)}
+    return {"files": [_stamp(path) for path in files_of(scene)], "scene": repr(scene)}
+
+
+def files_of(scene: Scene) -> list[Path]:
+    """All files that a scene is read from."""
+    return _paths(scene.source)
+
+
+def check_outputs(outputs: Iterable[Path | None], inputs: Iterable[Path]) -> None:
+    """Raise if a file to be written is one that is read.
+
+    Raises:
+        ConfigError: It is.
+    """
+    taken = {path.resolve() for path in inputs}
+    for path in outputs:
+        if path is not None and path.resolve() in taken:
+            raise ConfigError(f"{path}: is a file of the scene itself: choose another name")
 
 
 def digest(**facts: Any) -> str:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from ringmoe.deployment.cog import write_cog
 from ringmoe.deployment.colours import Colour
-from ringmoe.deployment.journal import Journal, kept_if_useful
+from ringmoe.deployment.journal import Journal, check_outputs, files_of, kept_if_useful
 from ringmoe.deployment.pipeline import ahead, behind
 from ringmoe.deployment.polygons import check_polygons, write_polygons
 from ringmoe.deployment.progress import MapProgress
@@ -123,7 +124,8 @@ def predict_scene(
         probabilities: Whether to write the probability of each class, the softmax of the blended
             scores, to `NAME-probabilities.tif`.
         probability_type: "uint8": in steps of 1/254, which is the file's scale. "float32": as is.
-        polygons: Where to write the areas of each class: a `.geojson` or `.parquet`.
+        polygons: Where to write the areas of each class: a `.geojson` or `.parquet`. Outlines of
+            areas that are not complete are held in memory.
         name: Of the map's band; "" for "class" or "value".
         unit: Of values, e.g. "m".
         tags: Metadata to write into the files.
@@ -133,7 +135,7 @@ def predict_scene(
         progress: Whether to show a bar.
 
     Raises:
-        ConfigError: Options that do not go together.
+        ConfigError: Options that do not go together, or a file to be written is one of a scene's.
         GeoreferenceError: Scenes on different grids, or polygons of a scene without a place.
         ShapeError: The model gives other numbers of classes or pixels than it should.
         ValueRangeError: Values cannot be in the unit that the scene declares; the scene holds no
@@ -144,8 +146,10 @@ def predict_scene(
     started = time.monotonic()
     tiled = TiledScene.over(scenes, tile_size, overlap, batch_size, any_data)
     scene = tiled.scene
-    out, shares = _outputs(out, tiled.scenes)
+    out, shares = _outputs(out)
     polygons = None if polygons is None else Path(polygons)
+    written = [out, polygons, shares if probabilities else None]
+    check_outputs(written, chain.from_iterable(map(files_of, tiled.scenes.values())))
     if polygons is not None:
         if kind != "classes":
             raise ConfigError(f"{polygons}: values have no polygons: leave them away")
@@ -276,12 +280,9 @@ def _first_row(tiled: TiledScene, finished: int) -> int:
     return first - first % rows_together(tiled.columns, tiled.batch_size)
 
 
-def _outputs(out: str | Path, scenes: Mapping[str, Scene]) -> tuple[Path, Path]:
+def _outputs(out: str | Path) -> tuple[Path, Path]:
     """Where the map and the probabilities go."""
     out = Path(out)
     if out.suffix.lower() not in (".tif", ".tiff"):
         raise ConfigError(f"{out}: a map is a GeoTIFF: let its name end in .tif")
-    for scene in scenes.values():
-        if out.resolve() == scene.path.resolve():
-            raise ConfigError(f"{out}: is the scene itself: choose another name for the map")
     return out, out.with_name(f"{out.stem}-probabilities.tif")

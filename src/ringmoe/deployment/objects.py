@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
@@ -15,7 +16,7 @@ import torch
 
 from ringmoe import boxes
 from ringmoe.boxes import Objects
-from ringmoe.deployment.journal import Journal, Progress, kept_if_useful
+from ringmoe.deployment.journal import Journal, Progress, check_outputs, files_of, kept_if_useful
 from ringmoe.deployment.object_journal import RowFile, TileRow, together
 from ringmoe.deployment.object_merging import merge
 from ringmoe.deployment.object_writing import check_objects, write_objects
@@ -125,6 +126,7 @@ def predict_objects(
     tiled = TiledScene.over(scenes, tile_size, overlap, batch_size)
     scene, search = tiled.scene, _Search(tiled, score_threshold, nms_threshold)
     check_objects(out, scene)
+    check_outputs([out], chain.from_iterable(map(files_of, tiled.scenes.values())))
     mark = tiled.mark(fingerprint, format=_FORMAT, score_threshold=score_threshold)
     model = _Detector(predictor, torch.device(device), len(classes), score_threshold)
     journal = Journal(out, mark, resume=resume and bool(fingerprint))
