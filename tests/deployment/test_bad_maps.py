@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pyarrow.parquet as pq
 import pytest
 import rasterio
 from tests.deployment.samples import (
@@ -127,6 +128,21 @@ class TestBadInput:
                 **TILES,
                 polygons=tmp_path / "a.geojson",
             )
+
+    def test_polygons_of_a_local_grid(self, tmp_path):
+        """In degrees they would need a place that nobody knows; in the grid's own metres not."""
+        crs = 'LOCAL_CS["site",UNIT["metre",1],AXIS["Easting",EAST],AXIS["Northing",NORTH]]'
+        scene = make_scene(tmp_path / "scene.tif", 40, 50, crs=crs)
+        options = {**CLASS_MAP, **TILES}
+        for name in ("a.geojson", "a.json"):
+            with pytest.raises(GeoreferenceError, match=r"nobody knows where.*write a \.parquet"):
+                predict_scene(
+                    one_pixel, scene, tmp_path / "m.tif", **options, polygons=tmp_path / name
+                )
+        assert [path.name for path in tmp_path.iterdir()] == ["scene.tif"]
+        table = tmp_path / "a.parquet"
+        predict_scene(one_pixel, scene, tmp_path / "m.tif", **options, polygons=table)
+        assert set(pq.read_table(table)["area_m2"].to_pylist()) == {None}
 
     def test_a_folder_that_cannot_be_written(self, tmp_path, scene):
         (tmp_path / "file").write_text("no folder")

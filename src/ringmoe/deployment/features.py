@@ -12,9 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import shapely
 from rasterio.crs import CRS
-from rasterio.warp import transform as reproject
-from shapely.geometry import MultiPolygon, Polygon, box
+from shapely.geometry import MultiPolygon, Polygon
 from shapely.geometry.polygon import orient
+
+from ringmoe.deployment.degrees import cut, straightened, to_degrees
 
 _DECIMALS = 9  # of degrees: a tenth of a millimetre
 
@@ -46,21 +47,32 @@ class GeoJSON:
             if kind is None:
                 self._file.write("\n]}\n")
 
-    def add(self, features: list[dict[str, Any]], geometries: np.ndarray) -> None:
-        """Write features: their properties, and their polygons."""
-        if self._crs is None:
-            shapes = [_oriented(geometry) for geometry in geometries]
-        else:
+    def add(
+        self,
+        features: list[dict[str, Any]],
+        geometries: np.ndarray,
+        pixels: np.ndarray | None = None,
+    ) -> None:
+        """Write features: their properties, and their polygons.
+
+        Args:
+            features: Properties.
+            geometries: Polygons.
+            pixels: The area of each in pixels where it has more vertices than corners, else 0; of
+                these vertices those are kept that longitude and latitude need. None for 0.
+        """
+        placed = geometries
+        if self._crs is not None:
             placed = shapely.transform(geometries, self._to_degrees)
-            shapes = [_oriented(_cut(geometry)) for geometry in placed]
+            placed = np.array([cut(geometry) for geometry in placed], object)
+        shapes = [_oriented(geometry) for geometry in _straight(placed, pixels)]
         for properties, geometry in zip(features, shapely.to_geojson(shapes), strict=True):
             about = f'"type": "Feature", "properties": {json.dumps(properties)}'
             self._file.write(f'{self._before}{{{about}, "geometry": {geometry}}}')
             self._before = ",\n"
 
     def _to_degrees(self, points: np.ndarray) -> np.ndarray:
-        x, y = np.array(reproject(self._crs, "EPSG:4326", points[:, 0], points[:, 1]))
-        return np.round(np.stack([np.where(x > 180, x - 360, x), y], axis=1), _DECIMALS)
+        return np.round(to_degrees(self._crs, points), _DECIMALS)
 
 
 class GeoParquet:
@@ -96,11 +108,21 @@ class GeoParquet:
     def __exit__(self, *_: object) -> None:
         self._writer.close()
 
-    def add(self, features: list[dict[str, Any]], geometries: np.ndarray) -> None:
-        """Write features: their properties, and their polygons."""
-        shapes = shapely.to_wkb([_oriented(geometry) for geometry in geometries])
+    def add(
+        self,
+        features: list[dict[str, Any]],
+        geometries: np.ndarray,
+        pixels: np.ndarray | None = None,
+    ) -> None:
+        """Write features: their properties, and their polygons; see `GeoJSON.add`."""
+        straight = _straight(geometries, pixels)
+        shapes = shapely.to_wkb([_oriented(geometry) for geometry in straight])
         rows = [p | {"geometry": shape} for p, shape in zip(features, shapes, strict=True)]
         self._writer.write_table(pa.Table.from_pylist(rows, self._writer.schema))
+
+
+def _straight(geometries: np.ndarray, pixels: np.ndarray | None) -> np.ndarray:
+    return geometries if pixels is None else straightened(geometries, pixels)
 
 
 def _oriented(geometry: Polygon | MultiPolygon) -> Polygon | MultiPolygon:
@@ -108,19 +130,3 @@ def _oriented(geometry: Polygon | MultiPolygon) -> Polygon | MultiPolygon:
     if isinstance(geometry, Polygon):
         return orient(geometry)
     return MultiPolygon([orient(part) for part in geometry.geoms])
-
-
-def _cut(geometry: Polygon | MultiPolygon) -> Polygon | MultiPolygon:
-    """The same in two where it crosses the antimeridian, where longitudes jump (section 3.1.9)."""
-    west, _, east, _ = geometry.bounds
-    if east - west <= 180:
-        return geometry
-    eastward = shapely.transform(
-        geometry, lambda points: points + np.where(points[:, :1] < 0, (360, 0), (0, 0))
-    )
-    sides = []
-    for shift in (0, 360):
-        side = shapely.intersection(eastward, box(shift - 180, -90, shift + 180, 90))
-        side = shapely.transform(side, lambda points, shift=shift: points - (shift, 0))
-        sides += [part for part in shapely.get_parts(side) if isinstance(part, Polygon)]
-    return MultiPolygon(sides)

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import shapely
-from rasterio._err import CPLE_BaseError  # what GDAL's own errors come out as
 from rasterio.crs import CRS
-from rasterio.errors import CRSError
 from rasterio.warp import transform as reproject
 
 from ringmoe import boxes
 from ringmoe.boxes import Objects
+from ringmoe.deployment.degrees import FLATTENING, SEMI_MAJOR, has_degrees
 from ringmoe.deployment.features import GeoJSON, GeoParquet
-from ringmoe.deployment.polygons import ENDINGS, to_map
+from ringmoe.deployment.places import to_map
+from ringmoe.deployment.polygons import ENDINGS
 from ringmoe.errors import ConfigError, GeoreferenceError
 from ringmoe.files import replacing
 from ringmoe.scenes import Scene
@@ -34,10 +34,6 @@ COLUMNS = {
     "width_m": pa.float64(),
 }
 """Properties of objects."""
-
-# The ellipsoid of WGS 84: NGA.STND.0036, table 3.1.
-_SEMI_MAJOR = 6378137.0
-_FLATTENING = 1 / 298.257223563
 
 Array = np.ndarray
 
@@ -57,13 +53,11 @@ def check_objects(path: Path, scene: Scene) -> None:
     if not has_place(scene):
         return
     assert scene.crs is not None
-    try:
-        reproject(scene.crs, "EPSG:4326", [0.0], [0.0])
-    except (CRSError, CPLE_BaseError) as error:
+    if not has_degrees(scene.crs):
         raise GeoreferenceError(
             f"{scene.path}: nobody knows where on Earth its coordinate reference system "
             f"{scene.crs} lies: give it another (gdal_edit.py -a_srs), or none"
-        ) from error
+        )
 
 
 def has_place(scene: Scene) -> bool:
@@ -128,10 +122,10 @@ def measured(corners: Array, crs: CRS) -> tuple[Array, Array, Array]:
     longitude, latitude = np.radians([x, y]).reshape(2, -1, 4)
     longitude = longitude[:, :1] + _wrapped(longitude - longitude[:, :1])  # at the antimeridian
     middle = latitude.mean(axis=1, keepdims=True)
-    eccentricity = _FLATTENING * (2 - _FLATTENING)
+    eccentricity = FLATTENING * (2 - FLATTENING)
     squeeze = 1 - eccentricity * np.sin(middle) ** 2
-    east = longitude * np.cos(middle) * _SEMI_MAJOR / np.sqrt(squeeze)
-    north = latitude * _SEMI_MAJOR * (1 - eccentricity) / squeeze**1.5
+    east = longitude * np.cos(middle) * SEMI_MAJOR / np.sqrt(squeeze)
+    north = latitude * SEMI_MAJOR * (1 - eccentricity) / squeeze**1.5
     points = np.stack([east, north], axis=2)
     # Corners are front left, front right, back right, back left: see `ringmoe.boxes`.
     along = (points[:, 0] - points[:, 3] + points[:, 1] - points[:, 2]) / 2

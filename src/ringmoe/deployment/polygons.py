@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import shapely
 from affine import Affine
 from rasterio.features import shapes
-from rasterio.transform import GCPTransformer
 from scipy import ndimage
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 from shapely.geometry import MultiPolygon, Polygon, shape
 
+from ringmoe.deployment.degrees import has_degrees
 from ringmoe.deployment.features import GeoJSON, GeoParquet
+from ringmoe.deployment.places import Places
 from ringmoe.errors import ConfigError, GeoreferenceError
 from ringmoe.files import replacing
 from ringmoe.scenes import Scene
@@ -25,7 +25,6 @@ ENDINGS = (".geojson", ".json", ".parquet")
 
 Strips = Iterable[tuple[int, np.ndarray]]
 Area = tuple[int, Polygon | MultiPolygon]  # class, and where it lies, in pixels
-Project = Callable[[np.ndarray], np.ndarray]
 
 
 def check_polygons(path: Path, scene: Scene) -> None:
@@ -33,7 +32,7 @@ def check_polygons(path: Path, scene: Scene) -> None:
 
     Raises:
         ConfigError: It ends in none of `ENDINGS`.
-        GeoreferenceError: The scene has no place on Earth.
+        GeoreferenceError: The scene has no place, or for GeoJSON none on Earth.
     """
     if path.suffix.lower() not in ENDINGS:
         raise ConfigError(f"{path}: polygons are written as {', '.join(ENDINGS)}; choose one")
@@ -41,6 +40,11 @@ def check_polygons(path: Path, scene: Scene) -> None:
         raise GeoreferenceError(
             f"{scene.path}: has no coordinate reference system, which polygons need: give it one "
             "(gdal_edit.py -a_srs), or leave the polygons away"
+        )
+    if path.suffix.lower() != ".parquet" and not has_degrees(scene.crs):
+        raise GeoreferenceError(
+            f"{scene.path}: nobody knows where on Earth its coordinate reference system "
+            f"{scene.crs} lies, so {path.name} cannot be in degrees: write a .parquet"
         )
 
 
@@ -50,9 +54,10 @@ def write_polygons(
     """Write each connected area of one class as a polygon.
 
     Pixels are connected by their sides. GeoJSON is in longitude and latitude (RFC 7946: rings
-    counter-clockwise outside, cut at the antimeridian), GeoParquet (version 1.1) in the scene's own
-    system. Each has its class (`class`, `class_index`) and, where the system is projected, the area
-    of its pixels in square metres (`area_m2`).
+    counter-clockwise outside, cut at the antimeridian, closed over a pole), GeoParquet (version
+    1.1) in the scene's own system. Where an edge that is straight in the scene is not so in the
+    file, it has vertices between its corners. Each has its class (`class`, `class_index`) and, if
+    the system's place on Earth is known, its area on the ground in square metres (`area_m2`).
 
     Args:
         path: The file, whole or not at all; `.geojson`, `.json` or `.parquet`.
@@ -69,25 +74,25 @@ def write_polygons(
         WriteError: Disk full, no permission and the like; an old file stands untouched.
     """
     check_polygons(path, scene)
-    pixel_area, count = _pixel_area(scene), 0
-    make = GeoParquet if path.suffix.lower() == ".parquet" else GeoJSON
+    count, is_table = 0, path.suffix.lower() == ".parquet"
+    make = GeoParquet if is_table else GeoJSON
     with (
-        to_map(scene) as project,
+        Places.of(scene) as places,
         replacing(path) as partial,
         make(partial, scene.crs) as out,
     ):
         for areas in trace(strips, nodata):
             if areas:
-                geometries = np.array([geometry for _, geometry in areas])
+                geometries = np.array([geometry for _, geometry in areas], object)
+                placed, pixels, extents = places.of_areas(geometries)
                 features = [
-                    {
-                        "class": classes[number],
-                        "class_index": number,
-                        "area_m2": pixel_area and pixel_area * geometry.area,
-                    }
-                    for number, geometry in areas
+                    {"class": classes[number], "class_index": number, "area_m2": extent}
+                    for (number, _), extent in zip(areas, extents, strict=True)
                 ]
-                out.add(features, shapely.transform(geometries, project))
+                if is_table and scene.transform is not None:  # straight as it is
+                    out.add(features, shapely.transform(geometries, places.project))
+                else:
+                    out.add(features, placed, pixels)
                 count += len(features)
     return count
 
@@ -156,24 +161,3 @@ def _union(parts: list[Polygon]) -> Polygon | MultiPolygon:
     """
     valid = [part if part.is_valid else shapely.make_valid(part) for part in parts]
     return (valid[0] if len(valid) == 1 else shapely.union_all(valid)).simplify(0)
-
-
-@contextmanager
-def to_map(scene: Scene) -> Iterator[Project]:
-    """From `(N, 2)` columns and rows of a scene that has a place to x and y in its system."""
-    if scene.transform is not None:
-        a, b, c, d, e, f = scene.transform[:6]
-        yield lambda pixels: pixels @ np.array([[a, d], [b, e]]) + (c, f)
-        return
-    with GCPTransformer(scene.gcps) as transformer:
-        yield lambda pixels: np.stack(
-            transformer.xy(pixels[:, 1], pixels[:, 0], offset="ul"), axis=1
-        )
-
-
-def _pixel_area(scene: Scene) -> float | None:
-    """Square metres of a pixel, if the scene's system is projected."""
-    if scene.crs is None or scene.transform is None or not scene.crs.is_projected:
-        return None
-    a, b, _, d, e, _ = scene.transform[:6]
-    return abs(a * e - b * d) * scene.crs.linear_units_factor[1] ** 2

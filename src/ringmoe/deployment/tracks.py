@@ -13,7 +13,7 @@ from rasterio.warp import transform as reproject
 from ringmoe import boxes
 from ringmoe.boxes import Objects
 from ringmoe.deployment.object_writing import check_objects, has_place
-from ringmoe.deployment.polygons import to_map
+from ringmoe.deployment.places import to_map
 from ringmoe.errors import ConfigError, GeoreferenceError
 from ringmoe.files import replacing
 from ringmoe.scenes import Scene

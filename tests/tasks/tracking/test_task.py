@@ -96,9 +96,7 @@ def test_options_are_kept_and_checked():
 
 def test_a_track_begins_at_no_less_than_high_score(tmp_path):
     """Of a saved model that says less, which had no effect, it is `high_score`."""
-    with pytest.raises(
-        ConfigError, match=r"must be high_score \(0\.5\) or more.*got 0\.3"
-    ):
+    with pytest.raises(ConfigError, match=r"must be high_score \(0\.5\) or more.*got 0\.3"):
         Tracking(classes=("ship",), new_score=0.3)
     model = make_model(Tracking(classes=("bright", "dark"), channels=8))
     file = save_task(model, tmp_path / "model", tile_size=64) / "task.json"
