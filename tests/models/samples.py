@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from ringmoe.models import ModelConfig, RingMoE
 from ringmoe.observation import Observation
@@ -56,3 +57,17 @@ def difference(a: Tensor, b: Tensor) -> float:
     """The largest difference, relative to the largest value of `b`."""
     a, b = a.detach(), b.detach()
     return float((a - b).abs().max() / b.abs().max())
+
+
+@torch.no_grad()
+def counted_flops(model: RingMoE, observation: Observation) -> int:
+    """Of every matrix product of a forward pass, as torch's FlopCounterMode sees them.
+
+    But for the position bias, which does not grow with the batch: `describe` leaves it out.
+    """
+    with FlopCounterMode(display=False) as counter:
+        model([observation])
+    counts = counter.get_flop_counts()
+    of_bias = [sum(n.values()) for name, n in counts.items() if name.endswith(".cpb_mlp")]
+    assert len(of_bias) == sum(model.config.depths) and all(of_bias)
+    return counter.get_total_flops() - sum(of_bias)

@@ -5,9 +5,8 @@ from functools import cache
 
 import pytest
 import torch
-from tests.models.samples import SMALL, observe
+from tests.models.samples import SMALL, counted_flops, observe
 from tests.processes import PEAK_KIB
-from torch.utils.flop_counter import FlopCounterMode
 
 from ringmoe.models import PRESETS, ModelConfig, RingMoE, describe
 from ringmoe.sensors import MODALITIES
@@ -114,18 +113,10 @@ def test_flops_are_those_of_the_performance_study(name, changes, total, dense):
     ],
 )
 def test_flops_are_what_torch_counts_while_the_model_runs(changes):
-    """A real forward pass under torch's FlopCounterMode, which sees every matrix product.
-
-    The position bias is computed before (eval mode keeps it): describe leaves it out.
-    """
     config = SMALL.replace(**changes)
     model = RingMoE(config, torch.Generator().manual_seed(0)).eval()
     observation = observe(config.modalities[0], dtype=torch.float32)
-    with torch.no_grad():
-        model([observation])
-        with FlopCounterMode(display=False) as counter:
-            model([observation])
-    assert describe(config)["flops_per_image"]["total"] == counter.get_total_flops()
+    assert describe(config)["flops_per_image"]["total"] == counted_flops(model, observation)
 
 
 def test_memory_is_bytes_per_parameter():

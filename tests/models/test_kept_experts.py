@@ -6,10 +6,9 @@ from dataclasses import asdict
 
 import pytest
 import torch
-from tests.models.samples import SMALL, difference, observe, randomise
+from tests.models.samples import SMALL, counted_flops, difference, observe, randomise
 from tests.models.test_describe import parameters_by_hand
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from ringmoe.errors import ConfigError
 from ringmoe.models import (
@@ -139,12 +138,7 @@ def test_parameters_and_flops_of_blocks_that_differ():
     assert total == all_kept - gone == sum(p.numel() for p in model.parameters())
     assert facts["experts_per_block"]["collaborative"] == 1.5  # 12 over 8 blocks
     assert "1.5 collaborative" in default_card(model.config)
-    observation = observe("optical")
-    with torch.no_grad():
-        model([observation])
-        with FlopCounterMode(display=False) as counter:
-            model([observation])
-    assert facts["flops_per_image"]["total"] == counter.get_total_flops()
+    assert facts["flops_per_image"]["total"] == counted_flops(model, observe("optical"))
 
 
 @pytest.mark.parametrize("limit", ["5GB", "500KB"])

@@ -10,9 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import erf
-from tests.models.samples import SMALL, difference, observe, randomise, small_model
+from tests.models.samples import SMALL, counted_flops, difference, observe, randomise, small_model
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from ringmoe.archive import Batch
 from ringmoe.errors import ConfigError, UnknownChannelError
@@ -305,12 +304,9 @@ class TestModel:
         config = SMALL.replace(**dense)
         model = small_model(dtype=torch.float32, **dense)
         observation = observe("optical", dtype=torch.float32)
-        with torch.no_grad():
-            model([observation])
-            with FlopCounterMode(display=False) as counter:
-                model([observation])
         kernels = 2 * 3 * (24 * 64 + 64 * 16 * 8)
-        assert describe(config)["flops_per_image"]["total"] + kernels == counter.get_total_flops()
+        found = counted_flops(model, observation)
+        assert describe(config)["flops_per_image"]["total"] + kernels == found
 
 
 def test_gradients_are_those_of_finite_differences():
