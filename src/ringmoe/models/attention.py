@@ -192,8 +192,8 @@ class WindowAttention(nn.Module):
     def position_bias(self, size: tuple[int, int]) -> Tensor:
         """Bias of each pair of tokens, `(heads, N, N)`, float32 at least, in 0 to 16.
 
-        Computed at every call: keeping it in eval mode saved 5 % at most, and was stale after
-        changes that parameters do not count (`.data`, fused optimisers, adapters switched off).
+        Computed at every call: what was kept in eval mode went stale after changes that parameters
+        do not count (`.data`, fused optimisers, adapters switched off).
         """
         weight = self.qkv.weight
         kind = torch.promote_types(weight.dtype, torch.float32)
