@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +90,7 @@ def predict(
     else:
         _refuse(thresholds, "detectors", checkpoint, model)
     opened = open_images(model, scenes, bands, {**_one(encoding, model), **(encodings or {})})
-    check_outputs([picture], chain.from_iterable(map(files_of, opened.values())))
+    check_outputs([picture], files_of(opened.values()))
     shared: dict[str, Any] = {
         "tile_size": tile_size or facts["tile_size"],
         "overlap": overlap,

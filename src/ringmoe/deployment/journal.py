@@ -180,12 +180,12 @@ def kept_if_useful(journal: Journal) -> Iterator[None]:
 
 def fingerprint_scene(scene: Scene) -> dict[str, Any]:
     """What tells a scene from others, as plain values; files by name, size and date."""
-    return {"files": [_stamp(path) for path in files_of(scene)], "scene": repr(scene)}
+    return {"files": [_stamp(path) for path in _paths(scene.source)], "scene": repr(scene)}
 
 
-def files_of(scene: Scene) -> list[Path]:
-    """All files that a scene is read from."""
-    return _paths(scene.source)
+def files_of(scenes: Iterable[Scene]) -> list[Path]:
+    """All files that scenes are read from."""
+    return [path for scene in scenes for path in _paths(scene.source)]
 
 
 def check_outputs(outputs: Iterable[Path | None], inputs: Iterable[Path]) -> None:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -149,7 +148,7 @@ def predict_scene(
     out, shares = _outputs(out)
     polygons = None if polygons is None else Path(polygons)
     written = [out, polygons, shares if probabilities else None]
-    check_outputs(written, chain.from_iterable(map(files_of, tiled.scenes.values())))
+    check_outputs(written, files_of(tiled.scenes.values()))
     if polygons is not None:
         if kind != "classes":
             raise ConfigError(f"{polygons}: values have no polygons: leave them away")

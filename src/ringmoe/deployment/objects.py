@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
@@ -126,7 +125,7 @@ def predict_objects(
     tiled = TiledScene.over(scenes, tile_size, overlap, batch_size)
     scene, search = tiled.scene, _Search(tiled, score_threshold, nms_threshold)
     check_objects(out, scene)
-    check_outputs([out], chain.from_iterable(map(files_of, tiled.scenes.values())))
+    check_outputs([out], files_of(tiled.scenes.values()))
     mark = tiled.mark(fingerprint, format=_FORMAT, score_threshold=score_threshold)
     model = _Detector(predictor, torch.device(device), len(classes), score_threshold)
     journal = Journal(out, mark, resume=resume and bool(fingerprint))
