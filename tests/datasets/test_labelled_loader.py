@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.transforms import functional as tv
 
+from ringmoe.boxes import Objects
 from ringmoe.datasets import IGNORED, Example, Image, LabelledLoader, Source
 from ringmoe.errors import ConfigError
 from ringmoe.sensors import get_sensor, normalise
@@ -125,13 +126,89 @@ def test_ranks_share_one_batch():
     assert sum((part.names for part in parts), ()) == whole.names
 
 
-def test_evaluation_sees_the_middle_of_everything_in_order():
+def test_evaluation_sees_the_middle_of_classified_images_in_order():
     """24 x 20 px to 16: from row 4 and column 2. The last batch is short."""
-    data = Made()
+    data = Made("class")
     batches = list(loader(data, indices=[5, 3, 4, 0, 1, 6], prefetch=2).epoch())
     assert [batch.names for batch in batches] == [("e5", "e3", "e4", "e0"), ("e1", "e6")]
-    np.testing.assert_array_equal(batches[0].labels[1], data.code(3)[4:20, 2:18])
+    np.testing.assert_array_equal(
+        numbers(batches[0].observations["image"])[1], data.code(3)[4:20, 2:18]
+    )
     assert batches[0].observations["image"].valid is None
+    maps = loader(Made(), batch_size=1).epoch(middle=True)
+    np.testing.assert_array_equal(next(maps).labels[0], data.code(0)[4:20, 2:18])
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+@pytest.mark.parametrize("kind", ["mask", "height"])
+@pytest.mark.parametrize("size", [(24, 20), (48, 32), (16, 50), (9, 17)])
+def test_evaluation_sees_every_pixel_once(kind, size, prefetch):
+    """All numbers of all images are labels once, each where its image has that number."""
+    data = Made(kind, count=3, size=size)
+    batches = list(loader(data, prefetch=prefetch).epoch())
+    assert [len(batch) for batch in batches[:-1]] == [4] * (len(batches) - 1)
+    seen = []
+    for batch in batches:
+        known = batch.labels >= 0  # neither IGNORED nor NaN
+        seen.append(batch.labels[known].long())
+        assert (numbers(batch.observations["image"])[known] == seen[-1]).all()
+        valid = batch.observations["image"].valid
+        assert valid is None or valid[:, 0][known].all()
+    expected = np.sort(np.concatenate([data.code(index).ravel() for index in range(3)]))
+    np.testing.assert_array_equal(np.sort(torch.cat(seen).numpy()), expected)
+    names = [name for batch in batches for name in batch.names]
+    assert len(set(names)) == len(names) == 3 * np.prod([-(-side // 16) for side in size])
+
+
+def test_names_of_squares_say_where_they_are():
+    names = [name for batch in loader(Made(count=1)).epoch() for name in batch.names]
+    assert names == [f"e0@{row},{column},16x16" for row in (0, 8) for column in (0, 4)]
+
+
+class Boxed(Made):
+    """One image with boxes; their classes number them."""
+
+    def __init__(self, boxes, ids=None):
+        super().__init__("boxes", count=1)
+        self.boxes, self.ids = np.array(boxes, float), ids
+
+    def __getitem__(self, index):
+        image = Image(np.repeat(self.code(0)[None], 3, 0).astype(np.float32), self.valid["image"])
+        order = np.arange(len(self.boxes))
+        ids = order if self.ids else None
+        return Example("e0", {"image": image}, Objects(self.boxes, order, ids=ids))
+
+
+def test_evaluation_asks_for_every_object():
+    """24 x 20 px, squares of 16 at rows 0 and 8, columns 0 and 4.
+
+    Box 0 is in all four squares, box 1 on the left of them in those of the lower row, box 2 in the
+    lower right corner, box 3 crosses the first squares' right edge: half of it is in each.
+    """
+    boxes = [[6, 10, 10, 14], [0, 17, 3, 23], [17, 18, 20, 24], [14, 2, 18, 4]]
+    batches = list(loader(Boxed(boxes)).epoch())
+    (labels,) = [batch.labels for batch in batches]
+    found = [
+        (labels.names[place], int(number))
+        for place in range(4)
+        for objects in [labels.of(place)]
+        for number, ignored in zip(objects.classes, objects.ignored, strict=True)
+        if not ignored
+    ]
+    upper_left, upper_right, lower_left, lower_right = labels.names
+    assert found == [
+        (upper_left, 0),
+        (upper_left, 3),
+        (upper_right, 3),
+        (lower_left, 1),
+        (lower_right, 2),
+    ]
+    np.testing.assert_array_equal(labels.of(3).boxes[-1], [13, 10, 16, 16])
+
+
+def test_frames_of_a_sequence_stay_one():
+    (batch,) = loader(Boxed([[6, 10, 10, 14]], ids=True)).epoch()
+    assert batch.names == ("e0",)
 
 
 def test_small_images_lie_in_the_middle_of_nothing():

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
-from ringmoe.boxes import Objects
+from ringmoe.boxes import Objects, centres
 from ringmoe.datasets.config import DATES
 from ringmoe.datasets.labelled import Example, Source
 from ringmoe.datasets.objects import geometry
@@ -32,6 +32,7 @@ class Cut:
         mirrored: Whether it is flipped left to right.
         turns: Right angles by which it is turned, counter-clockwise.
         how: "cut", or "resize": all of the example, resampled to the size.
+        seen: How many of its first rows and columns other squares hold: nothing is labelled there.
     """
 
     row: int
@@ -40,6 +41,19 @@ class Cut:
     mirrored: bool = False
     turns: int = 0
     how: How = "cut"
+    seen: tuple[int, int] = (0, 0)
+
+    @classmethod
+    def middle(cls, shape: tuple[int, int], size: int, how: How = "cut") -> Cut:
+        """The middle of an example of that height and width."""
+        row, column = (max(length - size, 0) // 2 for length in shape)
+        return cls(row, column, size, how=how)
+
+    @classmethod
+    def covering(cls, shape: tuple[int, int], size: int) -> list[Cut]:
+        """Squares that together show all of it; each pixel keeps its label in one of them."""
+        rows, columns = (_steps(length, size) for length in shape)
+        return [cls(row, column, size, seen=(a, b)) for row, a in rows for column, b in columns]
 
     @classmethod
     def of(cls, crops: Crops, index: int, size: int, how: How) -> Cut:
@@ -60,6 +74,15 @@ class Cut:
         stop = self.row + self.size, self.column + self.size
         return array[..., self.row : stop[0], self.column : stop[1]]
 
+    def take_label(self, label: np.ndarray) -> np.ndarray:
+        """`take` of classes or heights, without those that other squares hold."""
+        part = self.take(label)
+        if any(self.seen):
+            part = part.copy()
+            part[: self.seen[0]] = unknown(label)
+            part[:, : self.seen[1]] = unknown(label)
+        return part
+
     def place(self, part: np.ndarray, fill: float) -> np.ndarray:
         """A part in the middle of the square, flipped and turned."""
         height, width = part.shape[-2:]
@@ -79,12 +102,35 @@ class Cut:
             objects = geometry.scaled(objects, self.size / width, self.size / height)
         else:
             height, width = min(self.size, height - self.row), min(self.size, width - self.column)
+            objects = self._ignore_seen(objects)
             objects, _ = geometry.within(objects, self.column, self.row, width, height)
             left, top = (self.size - width) // 2, (self.size - height) // 2
             objects = geometry.shifted(objects, left, top)
         if self.mirrored:
             objects = geometry.mirrored(objects, self.size)
         return geometry.turned(objects, self.turns, self.size)
+
+    def _ignore_seen(self, objects: Objects) -> Objects:
+        """Whose centres other squares hold, these need not be found here."""
+        if not any(self.seen):
+            return objects
+        x, y = centres(objects.boxes).T
+        ignored = (y < self.row + self.seen[0]) | (x < self.column + self.seen[1])
+        if objects.ignored is not None:
+            ignored |= objects.ignored
+        return replace(objects, ignored=ignored)
+
+
+def _steps(length: int, size: int) -> list[tuple[int, int]]:
+    """Where squares start along a side, the last at its end, and how much others hold of each."""
+    starts = list(range(0, max(length - size, 0), size))
+    last = max(length - size, 0)
+    return [*((start, 0) for start in starts), (last, starts[-1] + size - last if starts else 0)]
+
+
+def unknown(label: np.ndarray) -> int | float:
+    """What stands where there is no label: of classes `IGNORED`, of heights NaN."""
+    return IGNORED if label.dtype.kind == "i" else np.nan
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,8 +168,8 @@ def prepare(example: Example, sources: Mapping[str, Source], cut: Cut) -> Prepar
     if not isinstance(example.label, np.ndarray):
         return Prepared(images, valid, example.label)
     combine = np.logical_and if set(images) == set(DATES) else np.logical_or
-    fill = IGNORED if example.label.dtype.kind == "i" else np.nan
-    part = cut.take(example.label)
+    fill = unknown(example.label)
+    part = cut.take_label(example.label)
     if cut.how == "resize":
         part = _resized_label(part, cut.size)
     label = np.where(combine.reduce(list(valid.values())), cut.place(part, fill), fill)

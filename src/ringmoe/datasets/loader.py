@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, count, islice
 
 import numpy as np
 import torch
@@ -12,10 +13,14 @@ from torch import Tensor
 from ringmoe.boxes import ObjectBatch, Objects
 from ringmoe.datasets.config import DATES
 from ringmoe.datasets.cutting import Cut, How, Prepared, prepare
-from ringmoe.datasets.labelled import LabelledData
+from ringmoe.datasets.labelled import Example, LabelledData
+from ringmoe.datasets.table import windowed_name
 from ringmoe.errors import ConfigError
 from ringmoe.observation import Observation
 from ringmoe.sampling import TileOrder, draw_crops, mix, name_key, prepared, uniform
+from ringmoe.scenes import Window
+
+_Named = tuple[str, Prepared]  # a square that is cut, and what it is called
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +73,7 @@ class LabelledLoader:
             that a model learns to do without.
         how: "cut", or "resize": all of an image resampled to `crop_size`, never SAR.
         prefetch: Batches to prepare ahead, in a thread.
-        threads: That prepare them; batches do not depend on it.
+        threads: That prepare those of `iterate`; they do not depend on it.
 
     Raises:
         ConfigError: A setting that does not fit the data.
@@ -98,8 +103,8 @@ class LabelledLoader:
         self._prefetch, self._threads = prefetch, threads
         self._key = int(mix(seed, name_key("labelled")))
         self._check()
-        count = max(1, len(self.indices))
-        self._order = TileOrder(np.arange(count), count, self._key) if shuffle else None
+        members = np.arange(max(1, len(self.indices)))
+        self._order = TileOrder(members, len(members), self._key) if shuffle else None
 
     def _check(self) -> None:
         if not 0 <= self._rank < self._world_size <= self.batch_size:
@@ -130,24 +135,46 @@ class LabelledLoader:
         last = self.batch_size * (self._rank + 1) // self._world_size
         positions = step * self.batch_size + np.arange(first, last)
         members = self._order(positions) if self._order else positions % len(self.indices)
-        return self._make(members, positions, self._augment, self._dropped(step))
+        return self._make(members, positions, self._dropped(step))
 
     def iterate(self, start_step: int, stop_step: int) -> Iterator[LabelledBatch]:
         """`batch` of `start_step` to `stop_step` - 1, prepared ahead."""
         steps = range(start_step, stop_step)
         return prepared(self.batch, steps, ahead=self._prefetch, threads=self._threads)
 
-    def epoch(self) -> Iterator[LabelledBatch]:
-        """Every example once, in order: the middle cut, nothing at random, on every rank all.
+    def epoch(self, *, middle: bool = False) -> Iterator[LabelledBatch]:
+        """Every example once, in order, nothing at random, on every rank all.
 
-        The last batch may be smaller.
+        Images larger than `crop_size` are cut into squares that show all of them, the last of a
+        row or column at the edge; what it shares with the one before is not labelled twice. Of
+        images with a class, and of frames of a sequence, the middle is taken.
+
+        Args:
+            middle: Take the middle of all.
+
+        Yields:
+            Batches, prepared ahead in one thread; the last may be smaller.
         """
-        starts = range(0, len(self.indices), self.batch_size)
-        return prepared(self._plain, starts, ahead=self._prefetch, threads=self._threads)
+        examples = (self.data[int(index)] for index in self.indices)
+        squares = chain.from_iterable(self._squares(example, middle) for example in examples)
+        groups = iter(lambda: list(islice(squares, self.batch_size)), [])
+        batches = (self._together(group, None) for group in groups)
+        # One thread goes through them all, so that no more is in memory than what waits.
+        for batch in prepared(lambda _: next(batches, None), count(), ahead=self._prefetch):
+            if batch is None:
+                return
+            yield batch
 
-    def _plain(self, start: int) -> LabelledBatch:
-        members = np.arange(start, min(start + self.batch_size, len(self.indices)))
-        return self._make(members, members, False, None)
+    def _squares(self, example: Example, middle: bool) -> Iterator[_Named]:
+        label = example.label
+        one = not isinstance(label, np.ndarray | Objects)
+        sequence = isinstance(label, Objects) and label.ids is not None
+        if middle or one or sequence or self._how == "resize":
+            cuts = [Cut.middle(example.size, self.crop_size, self._how)]
+        else:
+            cuts = Cut.covering(example.size, self.crop_size)
+        for cut in cuts:
+            yield _name(example, cut, len(cuts)), prepare(example, self.data.sources, cut)
 
     def _dropped(self, step: int) -> str | None:
         """The modality that a step does without: the same on every rank."""
@@ -156,7 +183,7 @@ class LabelledLoader:
         return names[int(which * len(names))] if draw < self._drop else None
 
     def _make(
-        self, members: np.ndarray, positions: np.ndarray, augment: bool, dropped: str | None
+        self, members: np.ndarray, positions: np.ndarray, dropped: str | None
     ) -> LabelledBatch:
         examples = [self.data[int(self.indices[member])] for member in members]
         sizes = np.array([example.size for example in examples])
@@ -166,20 +193,24 @@ class LabelledLoader:
             positions,
             key=self._key,
             size=self.crop_size,
-            crop="cut" if augment else "centre",
+            crop="cut" if self._augment else "centre",
             flip=True,
             turns=True,
         )
-        parts = [
-            prepare(example, self.data.sources, Cut.of(crops, index, self.crop_size, self._how))
-            for index, example in enumerate(examples)
+        cuts = [Cut.of(crops, index, self.crop_size, self._how) for index in range(len(examples))]
+        group = [
+            (example.name, prepare(example, self.data.sources, cut))
+            for example, cut in zip(examples, cuts, strict=True)
         ]
-        names = tuple(example.name for example in examples)
+        return self._together(group, dropped)
+
+    def _together(self, group: Sequence[_Named], dropped: str | None) -> LabelledBatch:
+        names, parts = zip(*group, strict=True)
         return LabelledBatch(
             observations={
                 name: self._observe(name, parts) for name in self.data.sources if name != dropped
             },
-            labels=_together([part.label for part in parts], names),
+            labels=_join([part.label for part in parts], names),
             names=names,
         )
 
@@ -195,7 +226,7 @@ class LabelledLoader:
         )
 
 
-def _together(
+def _join(
     labels: Sequence[int | np.ndarray | Objects], names: tuple[str, ...]
 ) -> Tensor | ObjectBatch:
     """One tensor, or one batch of objects."""
@@ -203,3 +234,11 @@ def _together(
     if objects:
         return ObjectBatch.stack(objects, names)
     return torch.from_numpy(np.stack([np.asarray(label) for label in labels]))
+
+
+def _name(example: Example, cut: Cut, squares: int) -> str:
+    """The example's, with the square's place where it is one of several."""
+    if squares == 1:
+        return example.name
+    height, width = (min(cut.size, length) for length in example.size)
+    return windowed_name(example.name, Window(cut.row, cut.column, height, width))
