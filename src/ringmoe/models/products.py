@@ -30,6 +30,17 @@ def emulated(x: Tensor) -> bool:
     return x.dtype in EMULATED and x.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
+def compiles_shapes(x: Tensor) -> bool:
+    """Whether products of `x`, under autocast too, cost milliseconds when a shape is first met.
+
+    oneDNN compiles those of 16 bits for each shape, and keeps a thousand.
+    """
+    if x.device.type != "cpu" or torch.compiler.is_compiling():
+        return False
+    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+    return dtype in (torch.bfloat16, torch.float16) and dtype not in EMULATED
+
+
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """`F.linear`: `(..., in)` by `(out, in)` to `(..., out)`."""
     if not emulated(x):

@@ -8,16 +8,14 @@ for a token x of modality m; e and e' are the choices of the routers (top 1, no 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from ringmoe.models.config import ModelConfig
+from ringmoe.models.dispatch import lay_rows, to_rows, to_tokens
 from ringmoe.models.experts import Experts
-from ringmoe.models.products import Linear
+from ringmoe.models.products import Linear, compiles_shapes
 from ringmoe.models.router import Router, Routing, Span
 
 
@@ -37,60 +35,6 @@ class FeedForward(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """`(..., C)` to `(..., C)`."""
         return self.fc2(F.gelu(self.fc1(x)))
-
-
-class _Dispatch(torch.autograd.Function):
-    """Copy tokens `(T, C)` to rows, expert by expert: row n is token `token[n]`.
-
-    Going backward, the rows that a token went to are known, `(K, T)` in `place`: gathering and
-    adding them beats the scatter that indexing would do.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, token: Tensor, place: Tensor) -> Tensor:
-        ctx.save_for_backward(place)
-        return x.index_select(0, token)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        (place,) = ctx.saved_tensors
-        return _add_rows(grad, place, None), None, None
-
-
-class _Combine(torch.autograd.Function):
-    """Add each token's rows times their gates: the way back of `_Dispatch`, `(T, C)`."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, rows: Tensor, gates: Tensor | None, token: Tensor, place: Tensor
-    ) -> Tensor:
-        ctx.save_for_backward(rows, gates, token, place)
-        return _add_rows(rows, place, gates)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        rows, gates, token, place = ctx.saved_tensors
-        grad = grad.index_select(0, token)
-        if gates is None:
-            return grad, None, None, None
-        along = (grad * rows).sum(dim=-1)
-        scattered = torch.empty_like(along)
-        scattered[place] = gates
-        return grad * scattered[:, None], along[place], None, None
-
-
-def _add_rows(rows: Tensor, place: Tensor, gates: Tensor | None) -> Tensor:
-    """`sum over k of gates[k, t] * rows[place[k, t]]`."""
-    fast = rows.device.type == "cpu" and rows.dtype in (torch.float32, torch.bfloat16)
-    if fast and not torch.compiler.is_compiling():  # one pass over memory, as a compiler does it
-        weights = None if gates is None else gates.t().contiguous()
-        return F.embedding_bag(place.t(), rows, mode="sum", per_sample_weights=weights)
-    parts = [rows.index_select(0, index) for index in place]
-    if gates is not None:
-        parts = [part * gate[:, None] for part, gate in zip(parts, gates, strict=True)]
-    return sum(parts[1:], parts[0])
 
 
 class RMoE(nn.Module):
@@ -142,15 +86,7 @@ class RMoE(nn.Module):
     def _routed(self, x: Tensor, routing: Routing) -> Tensor:
         """What the chosen expert of each branch makes of each token, times its gate, added."""
         assert self.experts is not None
-        branches, tokens = routing.experts.shape
-        ordered, order = routing.experts.flatten().sort(stable=True)
-        numbers = torch.arange(len(self.experts.w1), device=order.device)
-        offsets = torch.searchsorted(ordered, numbers, right=True)
-        token = order % tokens
-        place = torch.empty_like(order)
-        place[order] = torch.arange(order.shape[0], device=order.device)
-        place = place.view(branches, tokens)
-
-        rows = self.experts(_Dispatch.apply(x, token, place), offsets)
+        layout = lay_rows(routing.experts, len(self.experts.w1), rounded=compiles_shapes(x))
+        rows = self.experts(to_rows(x, layout), layout.offsets)
         gates = None if routing.gates is None else routing.gates.to(rows.dtype)
-        return _Combine.apply(rows, gates, token, place)
+        return to_tokens(rows, gates, layout)
