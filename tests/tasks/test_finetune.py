@@ -5,13 +5,14 @@ import shutil
 
 import numpy as np
 import pytest
+import rasterio
 import torch
 from PIL import Image
 from safetensors.torch import load_file
 from tests.tasks.labelled import settings, write_backbone, write_images
 
 from ringmoe.datasets import DataConfig, open_data
-from ringmoe.errors import CheckpointError, ConfigError
+from ringmoe.errors import CheckpointError, ConfigError, ValueRangeError
 from ringmoe.models import load_model
 from ringmoe.tasks import (
     Finetuning,
@@ -336,3 +337,18 @@ def test_a_backbone_without_the_modality(tmp_path, data):
     radar = save_model(make_backbone(modalities=("sar_amplitude",)), tmp_path / "radar")
     with pytest.raises(ConfigError, match="radar has no optical, only sar_amplitude"):
         finetune("segmentation", settings(radar, tmp_path / "run"), data, progress=False)
+
+
+def test_values_in_another_unit_leave_no_run_behind(tmp_path, checkpoint):
+    """Numbers of 16 bits where such of 8 were declared: the run is not begun, and can be anew."""
+    data = write_images(tmp_path / "data")
+    for image in (tmp_path / "data" / "images").glob("*.png"):
+        values = np.moveaxis(np.asarray(Image.open(image)), 2, 0) * np.uint16(16)
+        options = {"driver": "GTiff", "count": 3, "height": 32, "width": 32, "dtype": "uint16"}
+        with rasterio.open(image.with_suffix(".tif"), "w", **options) as dataset:
+            dataset.write(values)
+        image.unlink()
+    config = settings(checkpoint, tmp_path / "run")
+    with pytest.raises(ValueRangeError, match=r"\.tif: .*expected digital numbers"):
+        finetune("segmentation", config, data, progress=False)
+    assert not config.out.exists()

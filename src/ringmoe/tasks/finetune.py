@@ -83,6 +83,8 @@ def finetune(
         ConfigError: A setting is not allowed, the backbone lacks a modality, or the run in
             `config.out` is another one.
         DatasetError: The labelled images are not as described.
+        SceneReadError: An image is damaged.
+        ValueRangeError: An image's values cannot be in the unit that is declared.
         CheckpointError: The backbone cannot be read.
         NonFiniteLossError: The loss became NaN or infinite.
     """
@@ -96,6 +98,7 @@ def finetune(
         described = to_plain(data) if isinstance(data, DataConfig) else None
         settings = {"task": task, **to_plain(config), "data": described}
         loader = make_loader(examples, parts["train"], config, ranks)
+        loader.batch(0)  # values in another unit are found before there is a folder of the run
         unseen = parts["validation"]
         validation_loader = make_loader(examples, unseen, config) if len(unseen) else None
         known = fingerprint(examples, parts)
