@@ -16,11 +16,11 @@ Figures = dict[str, Any]
 
 @torch.inference_mode()
 def evaluate(model: TaskModel, batches: Iterable[LabelledBatch]) -> Figures:
-    """Score a model.
+    """Score a model; under torchrun all processes do, each on its share of the examples.
 
     Args:
         model: In whatever mode; it is given back in that mode.
-        batches: Every example once.
+        batches: Every example once; of several processes those of this one.
 
     Returns:
         The task's metrics by name: numbers, the confusion matrix as rows of counts (truth by

@@ -100,7 +100,8 @@ def finetune(
         loader = make_loader(examples, parts["train"], config, ranks)
         loader.batch(0)  # values in another unit are found before there is a folder of the run
         unseen = parts["validation"]
-        validation_loader = make_loader(examples, unseen, config) if len(unseen) else None
+        share = unseen[ranks.rank :: ranks.world_size]
+        validation_loader = make_loader(examples, share, config) if len(unseen) else None
         known = fingerprint(examples, parts)
         run = begin_run(config.out, settings, known, ranks, resume=resume)
         if ranks.is_main:

@@ -31,13 +31,16 @@ def best_of(lines: Sequence[Figures], task: Task | type[Task]) -> Figures | None
 class Validation:
     """Evaluates every so many steps, keeps the best weights, and tells when to end.
 
+    Every rank evaluates its share and knows the figures of all; the first writes.
+
     What it knows is in the run folder: `validation.jsonl`, and in `best/` the best weights so far
     and those that were the best at a checkpoint from where the run may be resumed. A resumed run
     that comes to the same values ends with the same weights as one that was never killed.
 
     Args:
         trainer: Of a `Finetuning`; its moving average is what is evaluated, if one is kept.
-        loader: Of the validation part; None where there is none: the last weights are the best.
+        loader: Of this rank's share of the validation part; None where there is no such part: the
+            last weights are the best.
         run: Where lines and weights go.
         every: Steps between evaluations.
         patience: Evaluations without a better value before the end; 0 for never.
@@ -75,9 +78,15 @@ class Validation:
         if self.loader is None or (step % self.every and not is_last):
             return False
         ranks = self.trainer.ranks
+        with self.trainer.averaged_weights():
+            self.lines.append({"step": step, **evaluate(self.model, self.loader.epoch())})
+            if ranks.is_main and self.best is self.lines[-1]:
+                save_checkpoint(self.best_path, step, {"weights": self._learning()}, keep=0)
         ends = torch.zeros(1, device=ranks.device)
         if ranks.is_main:
-            ends += self._look(step)
+            self._remove_the_rest(step)
+            _write_lines(self.path, self.lines)
+            ends += self.ended
         ranks.sum_(ends)
         return bool(ends)
 
@@ -96,7 +105,7 @@ class Validation:
     def finish(self) -> Figures | None:
         """Give the model of the first rank, which saves it, the best weights; what they score."""
         if not self.trainer.ranks.is_main:
-            return None  # only the first knows the lines, and which weights still lie there
+            return None  # only the first knows which weights still lie there
         best = self.best
         if best is not None:
             path = self.best_path / f"step-{best['step']:06d}"
@@ -105,18 +114,6 @@ class Validation:
         elif self.trainer.average is not None:
             self.trainer.average.swap()
         return best
-
-    def _look(self, step: int) -> bool:
-        assert self.loader is not None
-        with self.trainer.averaged_weights():
-            figures = {"step": step, **evaluate(self.model, self.loader.epoch())}
-            self.lines.append(figures)
-            best = self.best
-            if best is figures:
-                save_checkpoint(self.best_path, step, {"weights": self._learning()}, keep=0)
-        self._remove_the_rest(step)
-        _write_lines(self.path, self.lines)
-        return self.ended
 
     def _remove_the_rest(self, step: int) -> None:
         """Weights that neither this run nor one resumed from a checkpoint of it can end with."""

@@ -3,7 +3,13 @@
 from ringmoe.training.balance import balance_loss, stack_loads, total_balance
 from ringmoe.training.checkpoint import load_checkpoint, load_weights, save_checkpoint
 from ringmoe.training.config import TrainingConfig, require, require_crop, to_plain
-from ringmoe.training.distributed import Ranks, choose_device, is_first_process, join_ranks
+from ringmoe.training.distributed import (
+    Ranks,
+    choose_device,
+    gather,
+    is_first_process,
+    join_ranks,
+)
 from ringmoe.training.engine import DataSource, StepResult, Trainer, fit
 from ringmoe.training.metrics import read_metrics
 from ringmoe.training.objective import Objective, Terms
@@ -25,6 +31,7 @@ __all__ = [
     "choose_device",
     "choose_precision",
     "fit",
+    "gather",
     "is_first_process",
     "join_ranks",
     "load_checkpoint",

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import count
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -14,9 +16,12 @@ from torch import Tensor, nn
 
 from ringmoe.errors import ConfigError
 
-# Ranks wait for the first while it evaluates or writes, which may take longer than torch's ten
+T = TypeVar("T")
+
+# Ranks wait for the first while it writes, which may take longer than torch's ten
 # minutes; should one die, torchrun ends the others.
 _PATIENCE = timedelta(hours=6)
+_joined = count()
 
 
 @dataclass(frozen=True)
@@ -96,11 +101,31 @@ def join_ranks(device: str = "auto") -> Iterator[Ranks]:
         return
     if here.type == "cuda":
         torch.cuda.set_device(here)
-    dist.init_process_group("nccl" if here.type == "cuda" else "gloo", timeout=_PATIENCE)
+    _join("nccl" if here.type == "cuda" else "gloo")
     try:
         yield Ranks(dist.get_rank(), world_size, here)
     finally:
         dist.destroy_process_group()
+
+
+def _join(backend: str) -> None:
+    """Join for one run. A second one in the same processes must not meet what the first left."""
+    store, rank, world_size = next(dist.rendezvous("env://", timeout=_PATIENCE))
+    own = dist.PrefixStore(f"ringmoe-{next(_joined)}", store)
+    dist.init_process_group(backend, store=own, rank=rank, world_size=world_size, timeout=_PATIENCE)
+
+
+def gather(own: T) -> list[T]:
+    """What every process has, in the order of their ranks; all must call. Alone, its own.
+
+    Args:
+        own: Anything that can be pickled.
+    """
+    if not (dist.is_available() and dist.is_initialized()):
+        return [own]
+    found: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(found, own)
+    return found
 
 
 def choose_device(name: str = "auto") -> torch.device:

@@ -10,12 +10,12 @@ from benchmarks.tracking import detected, figures, with_new_ids
 from PIL import Image as Picture
 from tests.tasks.labelled import write_backbone
 from tests.tasks.objects import make_model
-from tests.tasks.tracking.sequences import moving
+from tests.tasks.tracking.sequences import moving, write_sequences
 
 from ringmoe.boxes import ObjectBatch, Objects
 from ringmoe.cli.main import main
 from ringmoe.cli.track import tracker_options
-from ringmoe.datasets import DataConfig, open_data
+from ringmoe.datasets import open_data
 from ringmoe.errors import ConfigError, DatasetError
 from ringmoe.tasks import TASKS, load_task, save_task, task_from, to_plain
 from ringmoe.tasks.heads.detections import Detections
@@ -109,25 +109,6 @@ def test_a_track_begins_at_no_less_than_high_score(tmp_path):
     assert (given.high_score, given.new_score) == (0.7, 0.7)
     with pytest.raises(ConfigError, match="new_score must be high_score"):
         tracker_options(task, {"high_score": None, "new_score": 0.4})
-
-
-def write_sequences(folder, count=3, frames=4, size=64):
-    """MOT folders of white squares on noise that move to the right."""
-    rng = np.random.default_rng(0)
-    for number in range(count):
-        images = folder / f"s{number}" / "img1"
-        images.mkdir(parents=True)
-        lines = []
-        for frame in range(frames):
-            picture = rng.integers(0, 60, (size, size, 3), np.uint8)
-            for identity, y in ((1, 14), (2, 42)):
-                x = 8 + 8 * frame + 2 * number
-                picture[y - 5 : y + 5, x - 5 : x + 5] = 250
-                lines.append(f"{frame + 1},{identity},{x - 4},{y - 4},10,10,1,1,1\n")
-            Picture.fromarray(picture).save(images / f"{frame + 1:06d}.png")
-        (folder / f"s{number}" / "gt").mkdir()
-        (folder / f"s{number}" / "gt" / "gt.txt").write_text("".join(lines))
-    return DataConfig(path=folder, sensor="rgb-dn8", classes={"square": 1}, validation=0.34)
 
 
 @pytest.mark.slow

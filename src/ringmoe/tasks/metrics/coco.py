@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,15 @@ class HorizontalRecord:
         ignored = np.zeros(len(truth), bool) if truth.ignored is None else truth.ignored
         self.predicted.append(Objects(predicted.boxes, predicted.classes, predicted.scores))
         self.truth.append(Objects(truth.boxes, truth.classes, ignored=ignored))
+
+    @classmethod
+    def join(cls, parts: Sequence[HorizontalRecord]) -> HorizontalRecord:
+        """The images of several, at least one."""
+        joined = cls(parts[0].classes)
+        for part in parts:
+            joined.predicted += part.predicted
+            joined.truth += part.truth
+        return joined
 
     def figures(self) -> dict[str, np.ndarray]:
         """Of each class `(K,)`, NaN where it has no object to find."""

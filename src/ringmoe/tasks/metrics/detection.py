@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Self
+from itertools import chain
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from ringmoe.errors import ShapeError
 from ringmoe.tasks.metrics import dota, rotated_coco
 from ringmoe.tasks.metrics.coco import HorizontalRecord
 from ringmoe.tasks.metrics.matching import COCO_LIMIT, Pairs, precision_recall
+from ringmoe.training import gather
 
 
 class DetectionMetrics:
@@ -26,7 +28,8 @@ class DetectionMetrics:
     divided at 32² and 96² square pixels); rotated ones have `map75`.
 
     Means leave out classes without an object to find; without any at all they are NaN. What is
-    kept until `compute` is not more than the boxes.
+    kept until `compute` is not more than the boxes. Under torchrun the figures are of the images
+    of all processes, each of which must call `compute`.
 
     Args:
         classes: Names, by index.
@@ -75,7 +78,8 @@ class DetectionMetrics:
 
     def compute(self) -> dict[str, Tensor]:
         """Figures as float64 scalars."""
-        by_class = self._record.figures()
+        everywhere: list[Any] = gather(self._record)
+        by_class = self._record.join(everywhere).figures()
         means = {
             name: values[~np.isnan(values)].mean() if not np.isnan(values).all() else np.nan
             for name, values in by_class.items()
@@ -105,6 +109,15 @@ class RotatedRecord:
                 pairs = Pairs.of(predicted.take(found), truth.take(true))
                 outcomes = np.column_stack([dota.match(pairs), rotated_coco.match(pairs)])
                 images.append((pairs.scores, outcomes, int((~pairs.ignored).sum())))
+
+    @classmethod
+    def join(cls, parts: Sequence[RotatedRecord]) -> RotatedRecord:
+        """The images of several, at least one."""
+        joined = cls(len(parts[0].rows))
+        joined.rows = [
+            list(chain(*images)) for images in zip(*(p.rows for p in parts), strict=True)
+        ]
+        return joined
 
     def figures(self) -> dict[str, np.ndarray]:
         """Of each class `(K,)`, NaN where it has no object to find."""

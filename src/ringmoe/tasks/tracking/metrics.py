@@ -14,6 +14,7 @@ from ringmoe.tasks.metrics import DetectionMetrics, TrackingMetrics
 from ringmoe.tasks.object_metrics import OutputMetrics
 from ringmoe.tasks.tracking.options import TrackerOptions
 from ringmoe.tasks.tracking.tracker import the_tracker, track
+from ringmoe.training import gather
 
 
 class SequenceMetrics(OutputMetrics):
@@ -58,7 +59,11 @@ class SequenceMetrics(OutputMetrics):
         Frames that are missing between two count as time that passes.
         """
         metrics = TrackingMetrics()
-        for sequence, frames in self._frames.items():
+        everywhere: dict[str, dict[int, tuple[Objects, Objects]]] = defaultdict(dict)
+        for part in gather(self._frames):
+            for sequence, frames in part.items():
+                everywhere[sequence] |= frames
+        for sequence, frames in sorted(everywhere.items()):
             numbers = sorted(frames)
             tracks = track([frames[n][0] for n in numbers], self.options, times=numbers)
             for number, objects in zip(numbers, tracks, strict=True):
