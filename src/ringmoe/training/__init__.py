@@ -10,7 +10,8 @@ from ringmoe.training.distributed import (
     is_first_process,
     join_ranks,
 )
-from ringmoe.training.engine import DataSource, StepResult, Trainer, fit
+from ringmoe.training.engine import StepResult, Trainer
+from ringmoe.training.loop import DataSource, fit
 from ringmoe.training.metrics import read_metrics
 from ringmoe.training.objective import Objective, Terms
 from ringmoe.training.precision import choose_precision
