@@ -24,6 +24,8 @@ class FinetuneConfig(TrainingConfig):
         bypass: Width of the convolutional bypasses.
         layer_decay: Learning rate of a block over that of the next; 1 for one rate.
         head_rate: Learning rate of the head over that of the schedule.
+        probe_first: Whether a classifier's head begins as the linear probe of the backbone, and not
+            at random.
         balance_classes: Weight classes in the loss by the inverse of their share of the training
             labels.
         missing: With images of several modalities, the share of training batches that one of them
@@ -43,6 +45,7 @@ class FinetuneConfig(TrainingConfig):
     bypass: int = 8
     layer_decay: float = 1.0
     head_rate: float = 1.0
+    probe_first: bool = False
     balance_classes: bool = False
     missing: float = 0.0
     crop_size: int = 96

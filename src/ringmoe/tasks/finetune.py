@@ -32,6 +32,7 @@ from ringmoe.models import PRESETS, RingMoE, create_model, load_model, read_conf
 from ringmoe.tasks.adaptation import add_lora, merge_lora
 from ringmoe.tasks.config import FinetuneConfig
 from ringmoe.tasks.evaluate import Figures, scalars
+from ringmoe.tasks.first_head import begin_with_probe
 from ringmoe.tasks.model import TaskModel, TaskSource
 from ringmoe.tasks.objective import Finetuning
 from ringmoe.tasks.saving import save_task
@@ -95,6 +96,9 @@ def finetune(
         examples, parts = _open(task, data, split)
         made = make_task(task, config, examples, parts["train"])
         model = make_model(made, config, examples, ranks)
+        if config.probe_first and ranks.is_main and not RunFolder(config.out).latest_checkpoint():
+            logger.info("fitting the head to the backbone's features")
+            begin_with_probe(model, make_loader(examples, parts["train"], config))
         described = to_plain(data) if isinstance(data, DataConfig) else None
         settings = {"task": task, **to_plain(config), "data": described}
         loader = make_loader(examples, parts["train"], config, ranks)
