@@ -25,8 +25,8 @@ from benchmarks.timing import CLOCKS, Turns, finish, keep_memory, make_parser, s
 from ringmoe.models import create_model, products, rmoe
 from ringmoe.observation import Observation
 
-WARMUP = 12  # turns: after so many most sizes have come by
-SHAPES = [("nano", 64, 96), ("tiny", 8, 192)]  # preset, images, pixels
+WARMUP = 8  # turns: after so many most sizes have come by
+SHAPES = [("nano", 64, 96), ("tiny", 4, 96)]  # preset, images, pixels
 Subject = Callable[[], object]
 
 
