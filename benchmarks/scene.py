@@ -103,11 +103,11 @@ class EmulatedDevice:
 
 
 def tiles_in_memory(scene: Scene, tile_size: int) -> list[Observation]:
-    """The scene's first full batches."""
+    """The scene's first batches, the full ones if there are any."""
     tiled = TiledScene.over(scene, tile_size, None, BATCH)
     with closing(tiled.batches(torch.device("cpu"))) as batches:
-        full = (batch for batch in batches if len(batch.tiles) == BATCH)
-        return [batch.observations["image"] for batch in islice(full, HELD)]
+        held = [batch.observations["image"] for batch in islice(batches, HELD)]
+    return [batch for batch in held if batch.batch_size == BATCH] or held
 
 
 def own_rate(model: Model, batches: Sequence[Observation]) -> float:
@@ -116,7 +116,7 @@ def own_rate(model: Model, batches: Sequence[Observation]) -> float:
         start = time.perf_counter()
         for batch in batches:
             model({"image": batch})
-    return len(batches) * BATCH / (time.perf_counter() - start)
+    return sum(batch.batch_size for batch in batches) / (time.perf_counter() - start)
 
 
 def mapped_rate(model: Model, scene: Scene, tile_size: int, out: Path) -> float:
