@@ -2,15 +2,15 @@
 
     python -m benchmarks.bfloat16 [--repeats 15] [--threads 2] [--json] [--out FILE]
 
-Forward and backward of a preset under autocast, three ways in turns:
+Forward and backward of a preset, three ways one after the other:
 
 - `float32`;
 - `bfloat16`: as `--precision bfloat16` computes it;
 - `rows as they are`: the same without rounding up the rows of an expert. oneDNN compiles products
   of 16 bits for each number of rows, which routing makes another every time.
 
-Means over turns, not minima: the turn in which nothing has to be compiled is not the one to look
-at. On CPUs without instructions for bfloat16 products are of float32, and nothing is rounded up.
+Means, not minima: the pass in which nothing has to be compiled is not the one to look at. On CPUs
+without instructions for bfloat16 products are of float32, and nothing is rounded up.
 """
 
 from __future__ import annotations
@@ -55,15 +55,16 @@ def subjects(preset: str, images: int, size: int) -> dict[str, Subject]:
 
 
 def mean_seconds(turns: Turns, ways: dict[str, Subject]) -> dict[str, float]:
-    """Of each way, over turns that alternate."""
-    now, total = CLOCKS[turns.clock], dict.fromkeys(ways, 0.0)
-    for turn in range(WARMUP + turns.repeats):
-        for name, subject in ways.items():
-            before = now()
+    """Of each way by itself: in turns, one would drive the other's products out of oneDNN's cache."""
+    now, mean = CLOCKS[turns.clock], {}
+    for name, subject in ways.items():
+        for _ in range(WARMUP):
             subject()
-            if turn >= WARMUP:
-                total[name] += now() - before
-    return {name: seconds / turns.repeats for name, seconds in total.items()}
+        before = now()
+        for _ in range(turns.repeats):
+            subject()
+        mean[name] = (now() - before) / turns.repeats
+    return mean
 
 
 def main() -> None:
