@@ -55,7 +55,7 @@ def subjects(preset: str, images: int, size: int) -> dict[str, Subject]:
 
 
 def mean_seconds(turns: Turns, ways: dict[str, Subject]) -> dict[str, float]:
-    """Of each way by itself: in turns, one would drive the other's products out of oneDNN's cache."""
+    """Of each way by itself: in turns, one would drive the others from oneDNN's cache."""
     now, mean = CLOCKS[turns.clock], {}
     for name, subject in ways.items():
         for _ in range(WARMUP):
