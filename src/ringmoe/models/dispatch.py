@@ -52,9 +52,9 @@ def lay_rows(experts: Tensor, count: int, *, rounded: bool) -> Layout:
     token, row = order % tokens, torch.arange(order.shape[0], device=order.device)
     if rounded:
         sizes = offsets.diff(prepend=offsets.new_zeros(1))
-        ends = _round_up(sizes).cumsum(0)
-        starts = ends - _round_up(sizes)
-        row = row + (starts - (offsets - sizes))[ordered]
+        room = _round_up(sizes)
+        ends = room.cumsum(0)
+        row = row + ((ends - room) - (offsets - sizes))[ordered]
         token, offsets = token.new_zeros(int(ends[-1])).index_copy(0, row, token), ends
     place = torch.empty_like(order)
     place[order] = row
