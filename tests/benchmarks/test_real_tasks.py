@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from benchmarks.aconvnet import SIZE, a_convnet, predict, train_a_convnet
+from benchmarks.real_tasks import training_split
 from benchmarks.task_data import BORDER, Held, without_clutter
 
 from ringmoe.datasets import Source
@@ -77,3 +78,11 @@ def test_floods_in_parts(real_data):
     }
     apart = np.abs(places["train"][:, None] - places["test"][None]).max(-1)
     assert apart.min() >= 2 * 64
+
+
+def test_what_is_learnt_is_not_watched():
+    parts = {name: np.arange(3) + 3 * n for n, name in enumerate(("train", "validation", "test"))}
+    alone = training_split(parts, ["train"])
+    both = training_split(parts, ["train", "validation"])
+    assert [alone[name].tolist() for name in parts] == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
+    assert [both[name].tolist() for name in parts] == [[0, 1, 2, 3, 4, 5], [], [6, 7, 8]]

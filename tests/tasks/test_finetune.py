@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import rasterio
 import torch
+import yaml
 from PIL import Image
 from safetensors.torch import load_file
 from tests.tasks.labelled import settings, write_backbone, write_images
@@ -170,6 +171,21 @@ def test_a_run_with_other_labels_or_another_split_is_not_resumed(tmp_path, check
     for other in ((labels[::-1], parts), (labels, parts[::-1])):
         with pytest.raises(ConfigError, match="cannot resume on other data"):
             train(*other)
+
+
+def test_a_run_of_a_version_that_knew_fewer_settings_is_resumed(tmp_path, checkpoint, data):
+    """What its file lacks was as it is by default; a setting that is not so is another run's."""
+    finetune("segmentation", settings(checkpoint, tmp_path / "run", steps=1), data, progress=False)
+    path = tmp_path / "run" / "config.yaml"
+    known = yaml.safe_load(path.read_text())
+    del known["probe_first"], known["data"]["tile_size"]
+    path.write_text(yaml.safe_dump(known))
+    again = settings(checkpoint, tmp_path / "run", steps=1)
+    finetune("segmentation", again, data, resume=True, progress=False)
+    del known["learning_rate"]
+    path.write_text(yaml.safe_dump(known))
+    with pytest.raises(ConfigError, match="learning_rate was"):
+        finetune("segmentation", again, data, resume=True, progress=False)
 
 
 def test_only_the_first_rank_reads_the_best_weights(run, data, tmp_path):

@@ -65,7 +65,8 @@ class LabelledLoader:
         batch_size: Examples of a step over all ranks.
         crop_size: Height and width of the images in pixels; smaller ones are padded.
         seed: Of order, cuts, mirroring and turns.
-        augment: Cut at random, mirror and turn; else cut the middle.
+        augment: Cut at random; else cut the middle.
+        turn: With `augment`, also mirror and turn by right angles.
         shuffle: Visit the examples in a new order every epoch; else in theirs.
         rank: Which slice of a batch to give.
         world_size: Of how many.
@@ -88,6 +89,7 @@ class LabelledLoader:
         crop_size: int,
         seed: int = 0,
         augment: bool = True,
+        turn: bool = True,
         shuffle: bool = True,
         rank: int = 0,
         world_size: int = 1,
@@ -98,7 +100,7 @@ class LabelledLoader:
     ) -> None:
         self.data, self.indices = data, np.asarray(indices, np.int64)
         self.batch_size, self.crop_size = batch_size, crop_size
-        self._augment, self._how, self._drop = augment, how, missing
+        self._augment, self._turn, self._how, self._drop = augment, turn, how, missing
         self._rank, self._world_size = rank, world_size
         self._prefetch, self._threads = prefetch, threads
         self._key = int(mix(seed, name_key("labelled")))
@@ -194,8 +196,8 @@ class LabelledLoader:
             key=self._key,
             size=self.crop_size,
             crop="cut" if self._augment else "centre",
-            flip=True,
-            turns=True,
+            flip=self._turn,
+            turns=self._turn,
         )
         cuts = [Cut.of(crops, index, self.crop_size, self._how) for index in range(len(examples))]
         group = [

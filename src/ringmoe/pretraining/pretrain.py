@@ -23,6 +23,7 @@ from ringmoe.training import (
     Trainer,
     TrainingConfig,
     begin_run,
+    defaults_of,
     fit,
     join_ranks,
     require,
@@ -192,7 +193,14 @@ def pretrain(config: PretrainConfig, *, resume: bool = False, progress: bool = T
             crop=config.crop,
         )
         # What cannot be has been refused by now: the folder of a run begins with the run.
-        run = begin_run(config.out, to_plain(config), archive.fingerprint, ranks, resume=resume)
+        run = begin_run(
+            config.out,
+            to_plain(config),
+            archive.fingerprint,
+            ranks,
+            resume=resume,
+            defaults=defaults_of(type(config)),
+        )
         trainer = Trainer(objective, config, ranks)
         trainer.resume(run)
         fit(trainer, loader, run, progress=progress)

@@ -23,6 +23,7 @@ from ringmoe.training import (
     TrainingConfig,
     begin_run,
     choose_precision,
+    defaults_of,
     fit,
     join_ranks,
     require,
@@ -109,7 +110,8 @@ def distil(config: DistilConfig, *, resume: bool = False, progress: bool = True)
             crop=config.crop,
         )
         data = f"{archive.fingerprint}, teacher {fingerprint(config.teacher)}"
-        run = begin_run(config.out, to_plain(config), data, ranks, resume=resume)
+        defaults = defaults_of(DistilConfig)
+        run = begin_run(config.out, to_plain(config), data, ranks, resume=resume, defaults=defaults)
         trainer = Trainer(objective, config, ranks)
         trainer.resume(run)
         fit(trainer, loader, run, progress=progress)

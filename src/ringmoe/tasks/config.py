@@ -32,7 +32,9 @@ class FinetuneConfig(TrainingConfig):
             is left out of; over 0, the model may lack one when it is used.
         crop_size: Edge of a training image in pixels, a multiple of 32.
         resize: Whether to resample optical images to `crop_size` in place of cutting; never SAR.
-        augment: Whether to cut at random, mirror, and turn by right angles.
+        augment: Whether to cut at random, and what `turn` says.
+        turn: Whether `augment` also mirrors and turns by right angles: false where images have an
+            upper side, such as SAR chips whose shadows all point one way.
         evaluate_every: Steps between evaluations on the validation part.
         patience: Evaluations without a better value after which training ends; 0 for never.
     """
@@ -51,6 +53,7 @@ class FinetuneConfig(TrainingConfig):
     crop_size: int = 96
     resize: bool = False
     augment: bool = True
+    turn: bool = True
     evaluate_every: int = 100
     patience: int = 0
 

@@ -45,6 +45,7 @@ from ringmoe.training import (
     Trainer,
     begin_run,
     choose_precision,
+    defaults_of,
     fit,
     join_ranks,
     to_plain,
@@ -107,7 +108,8 @@ def finetune(
         share = unseen[ranks.rank :: ranks.world_size]
         validation_loader = make_loader(examples, share, config) if len(unseen) else None
         known = fingerprint(examples, parts)
-        run = begin_run(config.out, settings, known, ranks, resume=resume)
+        defaults = defaults_of(FinetuneConfig) | {"data": defaults_of(DataConfig)}
+        run = begin_run(config.out, settings, known, ranks, resume=resume, defaults=defaults)
         if ranks.is_main:
             write_split(run.path / SPLIT, examples, parts)
         objective = Finetuning(model, layer_decay=config.layer_decay, head_rate=config.head_rate)
@@ -241,6 +243,7 @@ def make_loader(
         crop_size=config.crop_size,
         seed=config.seed,
         augment=config.augment and training,
+        turn=config.turn,
         shuffle=training,
         rank=ranks.rank if ranks else 0,
         world_size=ranks.world_size if ranks else 1,

@@ -2,7 +2,13 @@
 
 from ringmoe.training.balance import balance_loss, stack_loads, total_balance
 from ringmoe.training.checkpoint import load_checkpoint, load_weights, save_checkpoint
-from ringmoe.training.config import TrainingConfig, require, require_crop, to_plain
+from ringmoe.training.config import (
+    TrainingConfig,
+    defaults_of,
+    require,
+    require_crop,
+    to_plain,
+)
 from ringmoe.training.distributed import (
     Ranks,
     choose_device,
@@ -31,6 +37,7 @@ __all__ = [
     "begin_run",
     "choose_device",
     "choose_precision",
+    "defaults_of",
     "fit",
     "gather",
     "is_first_process",

@@ -86,7 +86,13 @@ class RunFolder:
 
 
 def begin_run(
-    path: Path, config: Mapping[str, Any], fingerprint: str, ranks: Ranks, *, resume: bool
+    path: Path,
+    config: Mapping[str, Any],
+    fingerprint: str,
+    ranks: Ranks,
+    *,
+    resume: bool,
+    defaults: Mapping[str, Any] | None = None,
 ) -> RunFolder:
     """Make a run folder, or check that the one there is of the same run.
 
@@ -96,6 +102,7 @@ def begin_run(
         fingerprint: Of the training data.
         ranks: Goes into environment.json.
         resume: Go on with the run that is there; with none there, start it.
+        defaults: Of settings that a run's file may lack, having been written before they were.
 
     Raises:
         ConfigError: A run is there and `resume` is false, or its configuration or data differ.
@@ -107,7 +114,7 @@ def begin_run(
     if was_there:
         if not resume:
             raise ConfigError(f"{path} already holds a run: resume it (--resume) or name another")
-        _check_same_run(run, config, fingerprint)
+        _check_same_run(run, config, fingerprint, defaults or {})
     elif ranks.is_main:
         environment = describe_environment(ranks) | {"data": fingerprint}
         with replacing(run.environment_path) as partial:
@@ -117,8 +124,10 @@ def begin_run(
     return run
 
 
-def _check_same_run(run: RunFolder, config: Mapping[str, Any], fingerprint: str) -> None:
-    old = run.config()
+def _check_same_run(
+    run: RunFolder, config: Mapping[str, Any], fingerprint: str, defaults: Mapping[str, Any]
+) -> None:
+    old = _completed(run.config(), defaults)
     differ = [
         f"{key} was {old.get(key)!r} and is now {config.get(key)!r}"
         for key in sorted({*old, *config} - FREE_ON_RESUME)
@@ -134,6 +143,15 @@ def _check_same_run(run: RunFolder, config: Mapping[str, Any], fingerprint: str)
             f"{run.environment_path}: cannot resume on other data: the run began with "
             f"fingerprint {data}, this one has {fingerprint}"
         )
+
+
+def _completed(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings, those of sections too, with what they lack by default."""
+    found = {**defaults, **settings}
+    for name, section in defaults.items():
+        if isinstance(section, dict) and isinstance(settings.get(name), dict):
+            found[name] = _completed(settings[name], section)
+    return found
 
 
 def describe_environment(ranks: Ranks) -> dict[str, Any]:
