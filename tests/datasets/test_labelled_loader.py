@@ -75,6 +75,16 @@ def test_images_and_label_are_cut_mirrored_and_turned_alike(kind, sources):
     }
 
 
+def test_without_turns_crops_stay_upright_and_still_move():
+    """One column to the right, one row down, from more than one corner."""
+    corners = set()
+    for batch in loader(Made(), turn=False).iterate(0, 8):
+        for label in batch.labels:
+            assert (int(label[0, 1] - label[0, 0]), int(label[1, 0] - label[0, 0])) == (1, 40)
+            corners.add(int(label[0, 0]) % 1000)
+    assert len(corners) > 5
+
+
 def test_classes_stay_with_their_images():
     batch = loader(Made("class")).batch(3)
     assert batch.labels.dtype == torch.int64
