@@ -6,8 +6,10 @@ Scenes are three bands of uint16 in a tiled GeoTIFF; tiles overlap by a quarter;
 share is the rate of `predict_scene`, all of it (reading, blending, writing, overviews), over that
 of the model alone on tiles of the scene that are already in memory; the two take turns in one
 process. There are two models: nano with a segmentation head and random weights, which the CPU is
-busy with; and an emulated device of 200 tiles a second, a model that sleeps with the interpreter
-free and then gives scores that were made before: it shows what the work around the model costs.
+busy with, which runs batch after batch when it is alone, and once more in as many threads side by
+side as `ringmoe predict` takes; and an emulated device of 200 tiles a second, a model that sleeps
+with the interpreter free and then gives scores that were made before: it shows what the work around
+the model costs.
 TerraTorch's tiled inference maps the same scenes on the emulated device, where it is installed.
 """
 
@@ -19,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from importlib.util import find_spec
@@ -33,7 +36,8 @@ from rasterio.windows import Window as RasterioWindow
 from torch import Tensor, nn
 
 from benchmarks.environment import describe_environment
-from ringmoe.deployment import predict_scene
+from ringmoe.deployment import forward_threads, predict_scene
+from ringmoe.deployment.pipeline import side_by_side
 from ringmoe.deployment.tiling import TiledScene
 from ringmoe.deployment.windows import lay_tiles
 from ringmoe.models import create_model
@@ -110,16 +114,19 @@ def tiles_in_memory(scene: Scene, tile_size: int) -> list[Observation]:
     return [batch for batch in held if batch.batch_size == BATCH] or held
 
 
-def own_rate(model: Model, batches: Sequence[Observation]) -> float:
+def own_rate(model: Model, batches: Sequence[Observation], threads: int = 1) -> float:
     """Tiles a second of the model on batches in memory."""
-    with torch.inference_mode():
-        start = time.perf_counter()
-        for batch in batches:
-            model({"image": batch})
+
+    @torch.inference_mode()
+    def forward(batch: Observation) -> None:
+        model({"image": batch})
+
+    start = time.perf_counter()
+    deque(side_by_side(forward, batches, threads), maxlen=0)
     return sum(batch.batch_size for batch in batches) / (time.perf_counter() - start)
 
 
-def mapped_rate(model: Model, scene: Scene, tile_size: int, out: Path) -> float:
+def mapped_rate(model: Model, scene: Scene, tile_size: int, out: Path, threads: int = 1) -> float:
     """Tiles a second of a whole map, from the first byte read to the last one written."""
     result = predict_scene(
         model,
@@ -129,6 +136,7 @@ def mapped_rate(model: Model, scene: Scene, tile_size: int, out: Path) -> float:
         classes=CLASSES,
         tile_size=tile_size,
         batch_size=BATCH,
+        threads=threads,
     )
     return result.tiles / result.seconds
 
@@ -156,15 +164,24 @@ def terratorch_rate(model: Model, scene: Scene, tile_size: int, tiles: int) -> f
 
 
 def measure_rates(
-    model: Model, scene: Scene, tile_size: int, repeats: int, folder: Path, rival: bool
+    model: Model,
+    scene: Scene,
+    tile_size: int,
+    repeats: int,
+    folder: Path,
+    *,
+    threads: int = 1,
+    rival: bool = False,
 ) -> dict[str, Any]:
     """The best of each over turns that alternate, and the share."""
     count = len(lay_tiles(scene.height, tile_size, tile_size // 4).starts) ** 2
     held = tiles_in_memory(scene, tile_size)
     subjects: dict[str, Callable[[], float]] = {
         "own": lambda: own_rate(model, held),
-        "mapped": lambda: mapped_rate(model, scene, tile_size, folder / "map.tif"),
+        "mapped": lambda: mapped_rate(model, scene, tile_size, folder / "map.tif", threads),
     }
+    if threads > 1:
+        subjects["side by side"] = lambda: own_rate(model, held, threads)
     if rival and find_spec("terratorch"):
         subjects["terratorch"] = lambda: terratorch_rate(model, scene, tile_size, count)
     rates = dict.fromkeys(subjects, 0.0)
@@ -264,10 +281,17 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "goals": GOALS,
         "tile_size": options.tile_size,
         "nano_tile_size": nano_tile,
-        "nano": measure_rates(nano(), nano_scene, nano_tile, repeats, folder, rival=False),
+        "nano": measure_rates(
+            nano(), nano_scene, nano_tile, repeats, folder, threads=forward_threads("cpu")
+        ),
         "emulated": [
             measure_rates(
-                emulated, scene, options.tile_size, repeats, folder, size <= RIVALS_LARGEST
+                emulated,
+                scene,
+                options.tile_size,
+                repeats,
+                folder,
+                rival=size <= RIVALS_LARGEST,
             )
             for size, scene in scenes.items()
         ],
@@ -291,6 +315,9 @@ def table(found: Mapping[str, Any]) -> str:
                 f"{name:10} {row['size']:6} {rates['own']:8.1f} {rates['mapped']:8.1f} "
                 f"{shares['mapped']:6.2f} {rival:>10}"
             )
+    alone = found["nano"]["shares"].get("side by side")
+    if alone is not None:
+        lines.append(f"nano alone, side by side in threads: {alone:.2f} of batch after batch")
     lines += [
         f"{size} px: {gb:.2f} GB over the process"
         for size, gb in found["gb_over_the_process"].items()

@@ -80,8 +80,8 @@ def test_the_map_does_not_depend_on_the_batch_size(tmp_path):
         np.testing.assert_allclose(other, maps[0], atol=1e-5)
 
 
-def test_nor_does_that_of_a_model_with_experts_or_on_the_order_of_tiles(tmp_path):
-    """A model with all parameters drawn at random; a batch turned round before and behind it."""
+def test_nor_does_that_of_a_model_with_experts_or_on_the_order_of_tiles_or_threads(tmp_path):
+    """All parameters drawn at random; a batch turned round before and behind the model."""
     scene = make_scene(tmp_path / "scene.tif", 70, 100)
     source = TaskSource(scene.sensor.name, tuple(channel.name for channel in scene.channels))
     task = Segmentation(classes=("a", "b"), channels=8)
@@ -96,9 +96,11 @@ def test_nor_does_that_of_a_model_with_experts_or_on_the_order_of_tiles(tmp_path
         return first({"image": replace(observation, images=observation.images.flip(0))}).flip(0)
 
     maps = []
-    for predictor, batch_size in ((first, 1), (first, 3), (first, 64), (backwards, 5)):
+    ways = [(first, 1, 1), (first, 3, 1), (first, 64, 1), (backwards, 5, 1), (first, 2, 3)]
+    for predictor, batch_size, threads in ways:
         out = tmp_path / "m.tif"
-        predict_scene(predictor, scene, out, kind="values", batch_size=batch_size, **TILES)
+        options = {"batch_size": batch_size, "threads": threads}
+        predict_scene(predictor, scene, out, kind="values", **options, **TILES)
         maps.append(read(out))
     for other in maps[1:]:
         np.testing.assert_allclose(other, maps[0], atol=1e-5 * np.abs(maps[0]).max())

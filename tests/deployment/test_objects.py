@@ -114,9 +114,10 @@ def test_the_result_does_not_depend_on_batches_or_order(scene, rotated):
     truth = draw(3, 60, rotated, 40)  # some larger than the overlap
     truth = Objects(truth.boxes, truth.classes, np.full(len(truth), 0.75))  # equal scores
     results = []
-    for batch_size in (1, 2, 5, 50):
+    for batch_size, threads in ((1, 1), (2, 1), (5, 1), (50, 1), (2, 3)):
         oracle = Oracle(scene, truth, shuffled=np.random.default_rng(batch_size))
-        results.append(detect(oracle, scene, tile_size=64, overlap=16, batch_size=batch_size))
+        options = {"batch_size": batch_size, "threads": threads}
+        results.append(detect(oracle, scene, tile_size=64, overlap=16, **options))
     for other in results[1:]:
         assert (other.boxes == results[0].boxes).all()
         assert (other.classes == results[0].classes).all()

@@ -9,7 +9,7 @@ import numpy as np
 from ringmoe.cli._demo_results import read_classes, read_manifest
 from ringmoe.cli.predict import model_mark
 from ringmoe.datasets import DataConfig
-from ringmoe.deployment import predict_scene
+from ringmoe.deployment import forward_threads, predict_scene
 from ringmoe.reports import MapView, pictures
 from ringmoe.scenes import open_scene
 from ringmoe.simulation import LAND_COVER, LAND_COVER_COLOURS
@@ -74,6 +74,7 @@ def map_scene(model: Path, scenes: Path, out: Path) -> MapView:
         classes=task.task.classes,
         colours=LAND_COVER_COLOURS,
         tile_size=CROP_SIZE,
+        threads=forward_threads("cpu"),
         fingerprint=model_mark(model),
     )
     mapped, truth = (read_classes(path) for path in (out, scenes / file["labels"]["mask"]))

@@ -10,7 +10,7 @@ from typing import Any
 
 from ringmoe.cli._map_picture import draw_map
 from ringmoe.cli._predict_objects import find_objects
-from ringmoe.deployment import MapResult, predict_scene
+from ringmoe.deployment import MapResult, forward_threads, predict_scene
 from ringmoe.deployment.journal import check_outputs, files_of
 from ringmoe.errors import ConfigError
 from ringmoe.models.folder import TASK, TASK_WEIGHTS
@@ -95,6 +95,7 @@ def predict(
         "tile_size": tile_size or facts["tile_size"],
         "overlap": overlap,
         "batch_size": batch_size,
+        "threads": forward_threads(where),
         "device": where,
         "fingerprint": model_mark(folder),
         "resume": resume,

@@ -6,6 +6,7 @@ from ringmoe.deployment.frames import Frames, find_frames
 from ringmoe.deployment.graph import ImageInput, backbone_input, task_inputs
 from ringmoe.deployment.mapping import MapResult, Predictor, predict_scene
 from ringmoe.deployment.objects import ObjectPredictor, ObjectsResult, detect, predict_objects
+from ringmoe.deployment.pipeline import forward_threads
 from ringmoe.deployment.tracks import write_lines, write_mot
 from ringmoe.deployment.video import VideoResult, track_video
 
@@ -23,6 +24,7 @@ __all__ = [
     "detect",
     "export_model",
     "find_frames",
+    "forward_threads",
     "predict_objects",
     "predict_scene",
     "read_metadata",

@@ -1,17 +1,21 @@
-"""Work of other threads beside the model's: some ahead of it, some behind, never far."""
+"""Threads: some ahead of the model, some behind, never far; and the model in several."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Event
 from typing import TypeVar
 
+import torch
+
+S = TypeVar("S")
 T = TypeVar("T")
 
 _END = object()
+_MOST = 4  # threads of a model
 
 
 @contextmanager
@@ -36,6 +40,48 @@ def ahead(items: Generator[T, None, None], depth: int) -> Iterator[Iterator[T]]:
             for future in coming:
                 future.cancel()
             pool.submit(items.close)  # in its own thread, to which its open files belong
+
+
+def forward_threads(device: torch.device | str) -> int:
+    """In how many threads a model is best called at once.
+
+    On a CPU in several, each with its share of torch's own threads. Those wait for one another
+    within every operation, also for one that lost its core to a reader or writer; forward passes
+    side by side do not. Each needs memory of its own.
+    """
+    if torch.device(device).type != "cpu" or not torch.backends.openmp.is_available():
+        return 1
+    return min(torch.get_num_threads(), _MOST)
+
+
+def side_by_side(
+    work: Callable[[S], T], items: Iterable[S], threads: int
+) -> Generator[T, None, None]:
+    """The results of work on each item, in their order, of so many threads at once.
+
+    Args:
+        work: A function of one item.
+        items: Taken in the calling thread, at most `threads` + 1 ahead of the results.
+        threads: In which torch uses its own threads divided by their number; 1 for the caller's.
+    """
+    if threads == 1:
+        yield from map(work, items)
+        return
+    before = torch.get_num_threads()
+    share = max(1, before // threads)
+    waiting: deque[Future[T]] = deque()
+    with ThreadPoolExecutor(threads, "model", torch.set_num_threads, (share,)) as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) > threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+            torch.set_num_threads(before)  # new threads take the number that was set last
 
 
 @contextmanager
