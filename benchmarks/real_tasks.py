@@ -22,7 +22,7 @@ import yaml
 
 from benchmarks.aconvnet import predict, train_a_convnet
 from benchmarks.cells import fill_cell
-from benchmarks.task_data import Held, Split, real_data, without_clutter
+from benchmarks.task_data import Held, Split, middle, real_data, without_clutter
 from benchmarks.task_runs import run_config, table
 from ringmoe.datasets import LabelledData
 from ringmoe.sensors import normalise
@@ -36,12 +36,13 @@ A_CONVNET = "a-convnet"
 WITHOUT = "-without-clutter"
 
 
-def data_of(task: str, root: Path) -> tuple[LabelledData, Split]:
-    """Examples and split of a task of the plan."""
+def data_of(task: str, root: Path, size: int | None = None) -> tuple[LabelledData, Split]:
+    """Examples and split of a task of the plan; of images their middle `size` pixels."""
     data, split = real_data(task.removesuffix(WITHOUT), root)
-    if task.endswith(WITHOUT):
+    if task.endswith(WITHOUT) or size:
         assert isinstance(data, Held)
-        data = without_clutter(data)
+        data = without_clutter(data) if task.endswith(WITHOUT) else data
+        data = middle(data, size) if size else data
     return data, split
 
 
@@ -56,11 +57,12 @@ def measure(
     plan: dict[str, Any], task: str, start: str, seed: int, root: Path, runs: Path
 ) -> dict[str, Any]:
     """The figures of one cell."""
-    data, split = data_of(task, root)
+    settings = plan["a_convnet"] if start == A_CONVNET else plan["tasks"][task]
+    data, split = data_of(task, root, settings.get("middle"))
+    split = training_split(split, settings.get("train_on", ["train"]))
     if start == A_CONVNET:
-        return beside(plan, data, split, seed)
-    kind = plan["tasks"][task]["task"]
-    split = training_split(split, plan["tasks"][task].get("train_on", ["train"]))
+        return beside(data, split, seed, settings["epochs"])
+    kind = settings["task"]
     config = run_config(plan, task, start, seed, runs)
     resume = (config.out / "config.yaml").exists()
     result = finetune(kind, config, data, split=split, resume=resume, progress=False)
@@ -72,17 +74,14 @@ def measure(
     return {"validation": best_of(lines, TASKS[kind]), "test": figures}
 
 
-def beside(plan: dict[str, Any], data: LabelledData, split: Split, seed: int) -> dict[str, Any]:
+def beside(data: LabelledData, split: Split, seed: int, epochs: int) -> dict[str, Any]:
     """A-ConvNet on the same chips and split."""
     assert isinstance(data, Held)
     images = normalise(data.values, data.sources["image"].channels)[:, 0]
-    known = np.concatenate([split["train"], split["validation"]])
+    known = split["train"]
+    classes = len(data.classes)
     net = train_a_convnet(
-        images[known],
-        data.labels[known],
-        classes=len(data.classes),
-        seed=seed,
-        **plan["a_convnet"],
+        images[known], data.labels[known], classes=classes, epochs=epochs, seed=seed
     )
     found = predict(net, images[split["test"]]).numpy()
     return {"test": {"overall_accuracy": float((found == data.labels[split["test"]]).mean())}}

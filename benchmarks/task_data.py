@@ -202,6 +202,13 @@ def _write_table(columns: Sequence[str], rows: Sequence[Sequence[Path | str]]) -
     return table
 
 
+def middle(data: Held, size: int) -> Held:
+    """The middle `size` x `size` pixels of every image, for objects that are always there."""
+    rows, columns = ((n - size) // 2 for n in data.valid.shape[1:])
+    inside = np.s_[..., rows : rows + size, columns : columns + size]
+    return replace(data, values=data.values[inside].copy(), valid=data.valid[inside].copy())
+
+
 def without_clutter(data: Held) -> Held:
     """Chips scaled so that the median of each one's border is that of all.
 

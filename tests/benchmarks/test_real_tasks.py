@@ -5,7 +5,7 @@ import pytest
 import torch
 from benchmarks.aconvnet import SIZE, a_convnet, predict, train_a_convnet
 from benchmarks.real_tasks import training_split
-from benchmarks.task_data import BORDER, Held, without_clutter
+from benchmarks.task_data import BORDER, Held, middle, without_clutter
 
 from ringmoe.datasets import Source
 from ringmoe.sensors import get_sensor
@@ -86,3 +86,10 @@ def test_what_is_learnt_is_not_watched():
     both = training_split(parts, ["train", "validation"])
     assert [alone[name].tolist() for name in parts] == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
     assert [both[name].tolist() for name in parts] == [[0, 1, 2, 3, 4, 5], [], [6, 7, 8]]
+
+
+def test_the_middle_of_a_chip():
+    chip = chips([10.0, 20.0])
+    inner = middle(chip, 50)
+    assert inner.values.shape == (2, 1, 50, 50) and inner.valid.shape == (2, 50, 50)
+    assert (inner.values[1, 0] == chip.values[1, 0, 7:57, 7:57]).all()
