@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from ringmoe.deployment.pipeline import forward_threads, side_by_side
+from ringmoe.errors import ConfigError
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +34,11 @@ def test_items_are_worked_on_at_once_and_come_in_their_order():
 def test_one_thread_is_the_callers():
     found = side_by_side(lambda _: torch.get_num_threads(), range(2), 1)
     assert list(found) == [4, 4]
+
+
+def test_no_thread_is_refused():
+    with pytest.raises(ConfigError, match="threads must be 1 or more, got 0"):
+        next(side_by_side(str, range(2), 0))
 
 
 def test_items_are_taken_as_results_are():

@@ -11,6 +11,8 @@ from typing import TypeVar
 
 import torch
 
+from ringmoe.errors import ConfigError
+
 S = TypeVar("S")
 T = TypeVar("T")
 
@@ -63,7 +65,12 @@ def side_by_side(
         work: A function of one item.
         items: Taken in the calling thread, at most `threads` + 1 ahead of the results.
         threads: In which torch uses its own threads divided by their number; 1 for the caller's.
+
+    Raises:
+        ConfigError: `threads` is not positive.
     """
+    if threads < 1:
+        raise ConfigError(f"threads must be 1 or more, got {threads}")
     if threads == 1:
         yield from map(work, items)
         return
