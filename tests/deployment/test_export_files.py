@@ -51,8 +51,12 @@ TASKS = {
         {"optical": RGB, "sar_amplitude": SAR},
         {**ONE_STAGE, "specialized_experts": 1, "collaborative_experts": 2},
     ),
-    "change": (Change(channels=8, layers=1), {"before": RGB, "after": RGB}, ONE_STAGE | DENSE),
-    "height": (Height(channels=8, bins=5), {"image": RGB}, TWO_STAGES | DENSE),
+    "change": (
+        Change(method="bit", channels=8, layers=1),
+        {"before": RGB, "after": RGB},
+        ONE_STAGE | DENSE,
+    ),
+    "height": (Height(method="bins", channels=8, bins=5), {"image": RGB}, TWO_STAGES | DENSE),
 }
 
 

@@ -12,10 +12,10 @@ TASKS = {
     "classification": Classification(classes=CLASSES),
     "classification-all": Classification(classes=CLASSES, pooling="all"),
     "segmentation": Segmentation(classes=CLASSES, channels=16, dice=0.5),
-    "bit": Change(channels=16, layers=2),
-    "difference": Change(channels=16, method="difference", dice=1.0),
-    "bins": Height(channels=16, bins=8, high=30.0),
-    "regression": Height(channels=16, method="regression", high=30.0),
+    "bit": Change(channels=16, method="bit", layers=2),
+    "difference": Change(channels=16, dice=1.0),
+    "bins": Height(channels=16, method="bins", bins=8, high=30.0),
+    "regression": Height(channels=16, high=30.0),
 }
 
 

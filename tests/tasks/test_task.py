@@ -30,7 +30,7 @@ EXAMPLES = [
     ),
     Segmentation(classes=CLASSES, channels=64, dice=0.5, class_weights=(1.0, 2.0, 3.0)),
     Change(),
-    Change(classes=("same", "new"), method="difference", channels=12, tokens=2, layers=1),
+    Change(classes=("same", "new"), method="bit", channels=16, tokens=2, layers=1),
     Detection(classes=("ship",)),
     Detection(classes=CLASSES, anchor_sizes=(4.0, 8.0, 12.0, 30.5), score_threshold=0.2, most=9),
     OrientedDetection(classes=CLASSES, method="rcnn", channels=32, nms_threshold=0.1),
@@ -38,7 +38,7 @@ EXAMPLES = [
     Tracking(classes=("ship",)),
     OrientedTracking(classes=CLASSES),
     Height(),
-    Height(method="regression", low=-2.0, high=30.0, bins=16, channels=24, floor=0.3),
+    Height(method="bins", low=-2.0, high=30.0, bins=16, channels=24, floor=0.3),
 ]
 
 
@@ -86,8 +86,11 @@ def test_best_names_a_metric(task):
         ({"task": "segmentation", "classes": ["a", "b"], "dice": -1}, "dice must be not negative"),
         ({"task": "classification", "classes": ["a", "b"], "pooling": "max"}, "last or all"),
         ({"task": "change", "classes": ["a", "b", "c"]}, "two: unchanged, changed"),
-        ({"task": "change", "method": "bitt"}, "method must be bit or difference, got 'bitt'"),
-        ({"task": "change", "channels": 12}, "channels must be positive, and for bit a multiple"),
+        ({"task": "change", "method": "bitt"}, "method must be difference or bit, got 'bitt'"),
+        (
+            {"task": "change", "method": "bit", "channels": 12},
+            "channels must be positive, and for bit a multiple",
+        ),
         ({"task": "height", "high": -1.0}, "high must be more than low"),
         ({"task": "height", "classes": ["a"]}, "heights have none"),
         ({"task": "height", "floor": 0}, "floor must be positive"),

@@ -26,7 +26,7 @@ class Change(PixelClasses):
 
     Attributes:
         classes: Of unchanged and of changed pixels, in this order.
-        method: "bit": the bitemporal transformer; "difference": the plain baseline.
+        method: "difference": of the maps of the two dates; "bit": the bitemporal transformer.
         channels: Of the head; for "bit" a multiple of 8.
         tokens: Semantic tokens a date, for "bit".
         layers: Of the decoder of "bit".
@@ -37,7 +37,7 @@ class Change(PixelClasses):
     best: ClassVar[str] = "f1"
 
     classes: tuple[str, ...] = ("unchanged", "changed")
-    method: Literal["bit", "difference"] = "bit"
+    method: Literal["difference", "bit"] = "difference"
     channels: int = 64
     tokens: int = 4
     layers: int = 8
@@ -45,7 +45,7 @@ class Change(PixelClasses):
     def __post_init__(self) -> None:
         super().__post_init__()
         expect(self, "classes", len(self.classes) == 2, "two: unchanged, changed")
-        expect(self, "method", self.method in ("bit", "difference"), "bit or difference")
+        expect(self, "method", self.method in ("bit", "difference"), "difference or bit")
         fits = self.channels > 0 and not (self.method == "bit" and self.channels % HEADS)
         expect(self, "channels", fits, f"positive, and for bit a multiple of {HEADS}")
         expect(self, "tokens", self.tokens > 0, "positive")

@@ -25,7 +25,7 @@ HEADS = 8  # of the attention
 @register
 @dataclass(frozen=True, kw_only=True)
 class Height(Task):
-    """Adaptive bins or plain regression, and Huber's loss (1964): squares of small errors.
+    """Plain regression or adaptive bins, and Huber's loss (1964): squares of small errors.
 
     Not the scale-invariant logarithmic loss of depth estimation: most heights above ground are 0,
     where a logarithm has no value and a ratio no meaning. Not the absolute error either: its best
@@ -34,7 +34,7 @@ class Height(Task):
     so micro-batches and ranks change nothing.
 
     Attributes:
-        method: "bins": adaptive bins; "regression": the plain baseline.
+        method: "regression": of each pixel; "bins": adaptive bins.
         low: Smallest height that can be predicted, in metres.
         high: Largest height that can be predicted, in metres.
         bins: How many, for "bins".
@@ -48,7 +48,7 @@ class Height(Task):
     best: ClassVar[str] = "rmse"
     higher_is_better: ClassVar[bool] = False
 
-    method: Literal["bins", "regression"] = "bins"
+    method: Literal["regression", "bins"] = "regression"
     low: float = 0.0
     high: float = 100.0
     bins: int = 64
@@ -58,7 +58,7 @@ class Height(Task):
 
     def __post_init__(self) -> None:
         expect(self, "classes", not self.classes, "empty: heights have none")
-        expect(self, "method", self.method in ("bins", "regression"), "bins or regression")
+        expect(self, "method", self.method in ("bins", "regression"), "regression or bins")
         expect(self, "high", self.high > self.low, f"more than low ({self.low})")
         expect(self, "bins", self.bins > 1, "at least 2")
         fits = self.channels > 0 and not (self.method == "bins" and self.channels % HEADS)
