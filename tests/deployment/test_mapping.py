@@ -24,6 +24,7 @@ from tests.deployment.samples import (
 from tests.tasks.labelled import make_backbone
 
 from ringmoe.deployment import predict_scene
+from ringmoe.deployment.tiling import TiledScene
 from ringmoe.errors import (
     GeoreferenceError,
     ValueRangeError,
@@ -363,3 +364,12 @@ def test_observations_are_those_of_training(tmp_path):
     assert found.modality == "multispectral" and found.channels == scene.channels
     assert found.gsd == scene.sensor.gsd and found.valid is None
     np.testing.assert_array_equal(found.images[:, :1].numpy()[0], direct(first_band, scene)[0])
+
+
+def test_no_more_threads_than_batches(tmp_path):
+    """20 tiles: five batches of 4 keep three threads busy, one of 20 but one, with all cores."""
+    scene = make_scene(tmp_path / "scene.tif", 97, 128)
+    size, overlap = TILES["tile_size"], TILES.get("overlap")
+    assert TiledScene.over(scene, size, overlap, 4).busy(3) == 3
+    assert TiledScene.over(scene, size, overlap, 8).busy(4) == 3
+    assert TiledScene.over(scene, size, overlap, 20).busy(4) == 1

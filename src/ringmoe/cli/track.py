@@ -15,6 +15,7 @@ from ringmoe.cli._overview import LONGEST_OF_OBJECTS, overview, step_of
 from ringmoe.cli.predict import model_folder
 from ringmoe.deployment.frames import find_frames
 from ringmoe.deployment.journal import check_outputs
+from ringmoe.deployment.pipeline import forward_threads
 from ringmoe.deployment.video import VideoResult, track_video
 from ringmoe.errors import ConfigError
 from ringmoe.reports.objects import check_picture, draw_tracks, write_picture
@@ -128,6 +129,7 @@ def track(
         tile_size=tile_size or facts["tile_size"],
         overlap=overlap,
         batch_size=batch_size,
+        threads=forward_threads(where),
         nms_threshold=task.nms_threshold if nms_threshold is None else nms_threshold,
         device=where,
         moving_camera=moving_camera,

@@ -184,7 +184,7 @@ def predict_scene(
             if resumed < scene.height:
                 model = _Forward(predictor, torch.device(device), meaning.channels, tile_size)
                 batches = tiled.batches(model.device, first_row)
-                _map_tiles(batches, model, threads, writer, bar)
+                _map_tiles(batches, model, tiled.busy(threads), writer, bar)
             tile_seconds = time.monotonic() - started
             if not writer.progress.pixels:
                 journal.remove()

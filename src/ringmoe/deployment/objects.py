@@ -204,7 +204,7 @@ class _Search:
             if value is not None and not 0 <= value <= 1:
                 raise ConfigError(f"{name} must be from 0 to 1, got {value}")
         self.tiled, self.rows, self.columns = tiled, tiled.rows, tiled.columns
-        self.nms_threshold, self._threads = nms_threshold, threads
+        self.nms_threshold, self._threads = nms_threshold, tiled.busy(threads)
         self.tiles = 0  # that went through the model
 
     def run(self, model: _Detector, first_row: int = 0) -> Generator[TileRow, None, None]:

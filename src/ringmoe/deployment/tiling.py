@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -70,6 +71,11 @@ class TiledScene:
     def scene(self) -> Scene:
         """The first, whose grid is that of all."""
         return next(iter(self.scenes.values()))
+
+    def busy(self, threads: int) -> int:
+        """How many of so many threads have a batch to work on: one alone should have all cores."""
+        tiles = len(self.rows.starts) * len(self.columns.starts)
+        return min(threads, math.ceil(tiles / self.batch_size))
 
     def mark(self, model: str, **settings: Any) -> str:
         """What tells a run over these tiles from others.

@@ -65,6 +65,7 @@ def track_video(
     tile_size: int,
     overlap: int | None = None,
     batch_size: int = 8,
+    threads: int = 1,
     nms_threshold: float | None = None,
     device: torch.device | str = "cpu",
     moving_camera: bool = False,
@@ -87,6 +88,7 @@ def track_video(
         tile_size: Pixels of a tile's side, as the model takes them.
         overlap: Pixels that tiles share with their neighbours; None for a quarter of a tile.
         batch_size: Tiles that the model sees at once.
+        threads: See `predict_objects`.
         nms_threshold: See `detect`.
         device: Where the model is.
         moving_camera: Whether to estimate and allow for the camera's motion: each frame is read
@@ -121,6 +123,7 @@ def track_video(
                 tile_size=tile_size,
                 overlap=overlap,
                 batch_size=batch_size,
+                threads=threads,
                 nms_threshold=nms_threshold,
                 score_threshold=options.low_score,
                 device=device,
