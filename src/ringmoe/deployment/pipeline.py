@@ -6,12 +6,14 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from threading import Event
 from typing import TypeVar
 
 import torch
 
 from ringmoe.errors import ConfigError
+from ringmoe.sampling import prepared
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -75,20 +77,11 @@ def side_by_side(
         yield from map(work, items)
         return
     before = torch.get_num_threads()
-    share = max(1, before // threads)
-    waiting: deque[Future[T]] = deque()
-    with ThreadPoolExecutor(threads, "model", torch.set_num_threads, (share,)) as pool:
-        try:
-            for item in items:
-                waiting.append(pool.submit(work, item))
-                if len(waiting) > threads:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
-            torch.set_num_threads(before)  # new threads take the number that was set last
+    begin = partial(torch.set_num_threads, max(1, before // threads))
+    try:
+        yield from prepared(work, items, ahead=threads, threads=threads, begin=begin)
+    finally:
+        torch.set_num_threads(before)  # new threads take the number that was set last
 
 
 @contextmanager

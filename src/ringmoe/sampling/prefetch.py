@@ -7,11 +7,17 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+Step = TypeVar("Step")
 Made = TypeVar("Made")
 
 
 def prepared(
-    make: Callable[[int], Made], steps: Iterable[int], *, ahead: int, threads: int = 1
+    make: Callable[[Step], Made],
+    steps: Iterable[Step],
+    *,
+    ahead: int,
+    threads: int = 1,
+    begin: Callable[[], None] | None = None,
 ) -> Iterator[Made]:
     """`make(step)` of each step in order, made ahead in threads.
 
@@ -20,12 +26,13 @@ def prepared(
         steps: The steps, perhaps without end.
         ahead: How many to prepare ahead; 0 makes each when it is asked for.
         threads: That make them.
+        begin: What each thread does first.
     """
     if ahead < 1:
         yield from map(make, steps)
         return
     pending: deque[Future[Made]] = deque()
-    with ThreadPoolExecutor(threads, thread_name_prefix="prepare") as pool:
+    with ThreadPoolExecutor(threads, "prepare", begin) as pool:
         try:
             for step in steps:
                 pending.append(pool.submit(make, step))
