@@ -36,13 +36,20 @@ A_CONVNET = "a-convnet"
 WITHOUT = "-without-clutter"
 
 
+def settings_of(plan: dict[str, Any], task: str, start: str) -> dict[str, Any]:
+    """What the figures of a cell depend on."""
+    return plan["a_convnet"] if start == A_CONVNET else plan["tasks"][task]
+
+
 def data_of(task: str, root: Path, size: int | None = None) -> tuple[LabelledData, Split]:
     """Examples and split of a task of the plan; of images their middle `size` pixels."""
     data, split = real_data(task.removesuffix(WITHOUT), root)
-    if task.endswith(WITHOUT) or size:
+    if task.endswith(WITHOUT):
         assert isinstance(data, Held)
-        data = without_clutter(data) if task.endswith(WITHOUT) else data
-        data = middle(data, size) if size else data
+        data = without_clutter(data)
+    if size:
+        assert isinstance(data, Held)
+        data = middle(data, size)
     return data, split
 
 
@@ -57,7 +64,7 @@ def measure(
     plan: dict[str, Any], task: str, start: str, seed: int, root: Path, runs: Path
 ) -> dict[str, Any]:
     """The figures of one cell."""
-    settings = plan["a_convnet"] if start == A_CONVNET else plan["tasks"][task]
+    settings = settings_of(plan, task, start)
     data, split = data_of(task, root, settings.get("middle"))
     split = training_split(split, settings.get("train_on", ["train"]))
     if start == A_CONVNET:
@@ -101,7 +108,7 @@ def run_cells(args: argparse.Namespace, plan: dict[str, Any]) -> None:
                 fill_cell(
                     path,
                     {"task": task, "start": start, "seed": seed},
-                    plan["a_convnet"] if start == A_CONVNET else plan["tasks"][task],
+                    settings_of(plan, task, start),
                     partial(measure, plan, task, start, seed, args.data, args.runs),
                 )
 
