@@ -10,12 +10,8 @@ import torch
 from ringmoe.errors import StatisticsError, WriteError
 from ringmoe.models import ModelConfig, RingMoE, load_model, save_model
 from ringmoe.pruning.fingerprint import fingerprint
-from ringmoe.pruning.statistics import (
-    LayerStatistics,
-    Statistics,
-    load_statistics,
-    statistics_folder,
-)
+from ringmoe.pruning.layer_statistics import LayerStatistics
+from ringmoe.pruning.statistics import Statistics, load_statistics, statistics_folder
 
 CONFIG = ModelConfig(
     image_size=32,

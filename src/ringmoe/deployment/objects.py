@@ -8,13 +8,13 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
 
 from ringmoe import boxes
 from ringmoe.boxes import Objects
+from ringmoe.deployment.detector import Detector, ObjectPredictor
 from ringmoe.deployment.journal import Journal, Progress, check_outputs, files_of, kept_if_useful
 from ringmoe.deployment.object_journal import RowFile, TileRow, together
 from ringmoe.deployment.object_merging import merge
@@ -23,19 +23,11 @@ from ringmoe.deployment.pipeline import ahead, side_by_side
 from ringmoe.deployment.progress import MapProgress
 from ringmoe.deployment.strips import Batch, rows_together
 from ringmoe.deployment.tiling import TiledScene
-from ringmoe.errors import ConfigError, ShapeError, ValueRangeError
-from ringmoe.observation import Observation
+from ringmoe.errors import ConfigError, ValueRangeError
 from ringmoe.scenes import Scene
 
 _FORMAT = 1  # of unfinished lists
 _DEPTH = 2  # batches that wait before the model
-
-
-class ObjectPredictor(Protocol):
-    """A detector over tiles."""
-
-    def __call__(self, observations: Mapping[str, Observation], /) -> Sequence[Objects]:
-        """What is in each tile: with scores, in pixels of the tile, all of one form."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +123,7 @@ def predict_objects(
     check_objects(out, scene)
     check_outputs([out], files_of(tiled.scenes.values()))
     mark = tiled.mark(fingerprint, format=_FORMAT, score_threshold=score_threshold)
-    model = _Detector(predictor, torch.device(device), len(classes), score_threshold)
+    model = Detector(predictor, torch.device(device), len(classes), score_threshold)
     journal = Journal(out, mark, resume=resume and bool(fingerprint))
     finished = search.rows_within(journal.progress.rows)
     with (
@@ -185,7 +177,7 @@ def detect(
     """
     tiled = TiledScene.over(scenes, tile_size, overlap, batch_size)
     search = _Search(tiled, threads, score_threshold, nms_threshold)
-    model = _Detector(predictor, torch.device(device), None, score_threshold)
+    model = Detector(predictor, torch.device(device), None, score_threshold)
     return search.merged(together(list(search.run(model))))
 
 
@@ -207,14 +199,14 @@ class _Search:
         self.nms_threshold, self._threads = nms_threshold, tiled.busy(threads)
         self.tiles = 0  # that went through the model
 
-    def run(self, model: _Detector, first_row: int = 0) -> Generator[TileRow, None, None]:
+    def run(self, model: Detector, first_row: int = 0) -> Generator[TileRow, None, None]:
         """Row of tiles by row of tiles, read ahead of the model in another thread."""
         if first_row == len(self.rows.starts):
             return
         with ahead(self.tiled.batches(model.device, first_row), _DEPTH) as coming:
             yield from self._rows(coming, model)
 
-    def _rows(self, batches: Iterable[Batch], model: _Detector) -> Iterator[TileRow]:
+    def _rows(self, batches: Iterable[Batch], model: Detector) -> Iterator[TileRow]:
         begun: dict[int, list[tuple[int, Objects]]] = defaultdict(list)
         for batch, found in side_by_side(model, batches, self._threads):
             self.tiles += len(batch.tiles)
@@ -269,43 +261,3 @@ class _Search:
     def final(self, tile_rows: int) -> int:
         """Pixel rows that are finished when so many rows of tiles are."""
         return self.rows.final(tile_rows - 1).stop if tile_rows else 0
-
-
-class _Detector:
-    """The model, from a batch in memory to what it finds there."""
-
-    def __init__(
-        self,
-        predictor: ObjectPredictor,
-        device: torch.device,
-        classes: int | None,
-        score_threshold: float,
-    ) -> None:
-        self.predictor, self.device = predictor, device
-        self.classes, self.score_threshold = classes, score_threshold
-
-    @torch.inference_mode()
-    def __call__(self, batch: Batch) -> tuple[Batch, list[Objects]]:
-        if not batch.tiles:
-            return batch, []
-        found = self.predictor({n: o.to(self.device) for n, o in batch.observations.items()})
-        if not isinstance(found, Sequence) or len(found) != len(batch.tiles):
-            what = f"{len(found)} lists" if isinstance(found, Sequence) else type(found).__name__
-            raise ShapeError(
-                f"the detector gives {what} of objects for {len(batch.tiles)} tiles, expected one "
-                "for each tile"
-            )
-        return batch, [self._checked(objects) for objects in found]
-
-    def _checked(self, objects: Objects) -> Objects:
-        if objects.scores is None:
-            raise ShapeError("the detector gives objects without scores: each needs one")
-        if not (np.isfinite(objects.boxes).all() and np.isfinite(objects.scores).all()):
-            raise ValueRangeError("the detector gives NaN or infinite boxes or scores")
-        last = int(objects.classes.max(initial=-1))
-        if self.classes is not None and last >= self.classes:
-            raise ShapeError(
-                f"the detector gives class {last}, expected 0 to {self.classes - 1}: name all "
-                "classes"
-            )
-        return objects.take(objects.scores >= self.score_threshold)

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 
 from ringmoe.boxes import Objects
+from ringmoe.deployment.detector import ObjectPredictor
 from ringmoe.deployment.frames import Frames
-from ringmoe.deployment.objects import ObjectPredictor, detect
+from ringmoe.deployment.objects import detect
 from ringmoe.deployment.tracks import check_tracks, in_one_frame, write_lines, write_mot
 from ringmoe.errors import (
     ConfigError,

@@ -12,17 +12,13 @@ from ringmoe.pruning.expert_pruning import ExpertPruning
 from ringmoe.pruning.fidelity import Fidelity, Reference, calibration_tiles
 from ringmoe.pruning.integration import FunctionAware
 from ringmoe.pruning.layer import Experts, Layer
+from ringmoe.pruning.layer_statistics import LayerStatistics
 from ringmoe.pruning.method import METHODS, Method, Selection, method_named
 from ringmoe.pruning.neurons import NeuronSelection
 from ringmoe.pruning.planner import plan_pruning
 from ringmoe.pruning.prune import prune, prune_model
 from ringmoe.pruning.quantisation import quantise
-from ringmoe.pruning.statistics import (
-    LayerStatistics,
-    Statistics,
-    load_statistics,
-    statistics_folder,
-)
+from ringmoe.pruning.statistics import Statistics, load_statistics, statistics_folder
 from ringmoe.pruning.submodel import SubModel
 from ringmoe.pruning.summation import Summation
 

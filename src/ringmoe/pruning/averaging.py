@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ringmoe.pruning.layer import Experts, Layer
+from ringmoe.pruning.layer_statistics import LayerStatistics
 from ringmoe.pruning.method import Integration, register
-from ringmoe.pruning.statistics import LayerStatistics
 from ringmoe.pruning.summation import weighted_sum
 
 

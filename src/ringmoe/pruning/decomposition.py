@@ -26,8 +26,8 @@ import torch
 from torch import Tensor
 
 from ringmoe.pruning.layer import Experts, Layer
+from ringmoe.pruning.layer_statistics import LayerStatistics
 from ringmoe.pruning.method import Integration, register
-from ringmoe.pruning.statistics import LayerStatistics
 from ringmoe.pruning.summation import weighted_sum
 
 

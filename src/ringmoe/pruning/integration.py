@@ -35,9 +35,10 @@ from ringmoe.models import ModelConfig
 from ringmoe.models.router import Branch
 from ringmoe.pruning.fitting import least_squares, merge, span
 from ringmoe.pruning.layer import Experts, Layer
+from ringmoe.pruning.layer_statistics import LayerStatistics, Part
 from ringmoe.pruning.method import Integration, register
 from ringmoe.pruning.neurons import branches, take_units
-from ringmoe.pruning.statistics import LayerStatistics, Part, Statistics
+from ringmoe.pruning.statistics import Statistics
 
 _log = logging.getLogger(__name__)
 

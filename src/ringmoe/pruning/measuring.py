@@ -13,7 +13,7 @@ from torch import Tensor
 from ringmoe.errors import StatisticsError
 from ringmoe.models.router import Branch, Routing, Span
 from ringmoe.pruning.layer import Experts, Layer
-from ringmoe.pruning.statistics import BRANCHES, PARTS, LayerStatistics, Part
+from ringmoe.pruning.layer_statistics import BRANCHES, PARTS, LayerStatistics, Part
 from ringmoe.sampling.hashing import name_key, uniform
 
 _HIDDEN_VALUES = 2**22  # computed of an expert at once: tokens times hidden units

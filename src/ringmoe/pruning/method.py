@@ -16,7 +16,8 @@ from ringmoe.models import ModelConfig
 from ringmoe.pruning.layer import Layer
 
 if TYPE_CHECKING:
-    from ringmoe.pruning.statistics import LayerStatistics, Statistics
+    from ringmoe.pruning.layer_statistics import LayerStatistics
+    from ringmoe.pruning.statistics import Statistics
 
 
 class Method(Protocol):

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from ringmoe.pruning.layer import Experts, Layer
+from ringmoe.pruning.layer_statistics import PARTS, LayerStatistics, Part
 from ringmoe.pruning.method import Integration, register
-from ringmoe.pruning.statistics import PARTS, LayerStatistics, Part
 
 
 @register

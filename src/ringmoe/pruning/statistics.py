@@ -8,10 +8,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Self
 
 import numpy as np
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -20,59 +19,12 @@ from ringmoe import __version__
 from ringmoe.errors import ConfigError, StatisticsError, WriteError
 from ringmoe.files import replacing
 from ringmoe.models import ModelConfig, RingMoE
-from ringmoe.models.router import Branch
 from ringmoe.pruning.fingerprint import fingerprint
-
-Part = Literal["specialized", "collaborative", "shared"]
-BRANCHES: tuple[Branch, ...] = get_args(Branch)
-PARTS: tuple[Part, ...] = (*BRANCHES, "shared")
+from ringmoe.pruning.layer_statistics import BRANCHES, LayerStatistics
 
 NUMBERS, ARRAYS = "statistics.json", "statistics.safetensors"
 SUFFIX = ".statistics"
 FORMAT = 1
-_TABLES = ("frequency", "gate_mass", "energy")  # the small ones, kept as JSON
-
-
-@dataclass(frozen=True, eq=False)
-class LayerStatistics:
-    """Of one block. M modalities, E experts of a branch, H hidden units of an expert, C channels.
-
-    A branch without experts has no entry. The E experts of the specialized branch are the
-    modality's own; those of the collaborative branch are the ones that the block keeps. Means are
-    over all the modality's tokens, whoever they chose: an expert that was not chosen counts 0.
-
-    Attributes:
-        modalities: The rows of the tables.
-        tokens: `(M,)` int64, how many were seen.
-        frequency: `(M, E)` float64, share of the tokens that chose each expert.
-        gate_mass: `(M, E)` float64, mean of the gate.
-        energy: `(M, E)` float64, mean of |gate * expert(x)|^2; `(M, 1)` for the shared expert.
-        unit_energy: `(M, E, H)` float64, mean of (gate * gelu(h))^2 * |row of w2|^2 for each
-            hidden unit h: what it alone would contribute to `energy`.
-        inputs: By modality `(N, C)`: a uniform sample of the layer's input tokens in random order,
-            so that its first rows are a uniform sample too.
-    """
-
-    modalities: tuple[str, ...]
-    tokens: Tensor
-    frequency: dict[Branch, Tensor]
-    gate_mass: dict[Branch, Tensor]
-    energy: dict[Part, Tensor]
-    unit_energy: dict[Part, Tensor]
-    inputs: dict[str, Tensor]
-
-    def of(self, modalities: Sequence[str]) -> LayerStatistics:
-        """Those of some modalities, in this order."""
-        rows = [self.modalities.index(modality) for modality in modalities]
-        return LayerStatistics(
-            modalities=tuple(modalities),
-            tokens=self.tokens[rows],
-            frequency={part: table[rows] for part, table in self.frequency.items()},
-            gate_mass={part: table[rows] for part, table in self.gate_mass.items()},
-            energy={part: table[rows] for part, table in self.energy.items()},
-            unit_energy={part: table[rows] for part, table in self.unit_energy.items()},
-            inputs={modality: self.inputs[modality] for modality in modalities},
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,7 +151,7 @@ class Statistics:
             _check_measured(wanted, config.modalities, str(folder))
             with safe_open(Path(folder) / ARRAYS, framework="pt") as arrays:
                 layers = tuple(
-                    _layer(block, numbers, wanted, arrays)
+                    LayerStatistics.read(numbers, arrays, f"{block}.", wanted)
                     for block, numbers in enumerate(values["layers"])
                 )
             if len(layers) != sum(config.depths):
@@ -214,31 +166,21 @@ class Statistics:
             raise StatisticsError(f"{folder} cannot be read ({why}): measure anew") from None
 
     def _numbers(self) -> dict[str, Any]:
-        layers = [
-            {
-                modality: {"tokens": int(layer.tokens[row])}
-                | {name: _row(getattr(layer, name), row) for name in _TABLES}
-                for row, modality in enumerate(layer.modalities)
-            }
-            for layer in self.layers
-        ]
         return {
             "format": FORMAT,
             "ringmoe": __version__,
             "fingerprint": self.fingerprint,
             "images": self.images,
             "model": dataclasses.asdict(self.config),
-            "layers": layers,
+            "layers": [layer.numbers() for layer in self.layers],
         }
 
     def _arrays(self) -> dict[str, Tensor]:
-        found = {}
-        for block, layer in enumerate(self.layers):
-            for row, modality in enumerate(layer.modalities):
-                for part, energy in layer.unit_energy.items():
-                    found[f"{block}.{modality}.unit_energy.{part}"] = energy[row].contiguous()
-                found[f"{block}.{modality}.inputs"] = layer.inputs[modality].contiguous()
-        return found
+        return {
+            f"{block}.{name}": array
+            for block, layer in enumerate(self.layers)
+            for name, array in layer.arrays().items()
+        }
 
 
 def statistics_folder(checkpoint: str | Path) -> Path:
@@ -292,38 +234,6 @@ def _check_measured(wanted: Sequence[str], measured: Sequence[str], where: str) 
                 f"{where} were not measured on {modality!r}, only on {', '.join(measured)}: "
                 "calibrate with an archive that has it"
             )
-
-
-def _layer(
-    block: int, numbers: dict[str, Any], modalities: tuple[str, ...], arrays: Any
-) -> LayerStatistics:
-    """One block, from its JSON and the open file of arrays."""
-    tables = {
-        name: {
-            part: torch.tensor(
-                [numbers[modality][name][part] for modality in modalities], dtype=torch.float64
-            )
-            for part in numbers[modalities[0]][name]
-        }
-        for name in _TABLES
-    }
-    unit_energy = {
-        part: torch.stack(
-            [arrays.get_tensor(f"{block}.{m}.unit_energy.{part}") for m in modalities]
-        )
-        for part in tables["energy"]
-    }
-    return LayerStatistics(
-        modalities=modalities,
-        tokens=torch.tensor([numbers[modality]["tokens"] for modality in modalities]),
-        unit_energy=unit_energy,
-        inputs={m: arrays.get_tensor(f"{block}.{m}.inputs") for m in modalities},
-        **tables,
-    )
-
-
-def _row(table: dict[Any, Tensor], row: int) -> dict[str, list[float]]:
-    return {part: values[row].tolist() for part, values in table.items()}
 
 
 def _compact(text: str) -> str:

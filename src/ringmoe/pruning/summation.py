@@ -15,8 +15,8 @@ from typing import ClassVar
 import torch
 
 from ringmoe.pruning.layer import Experts, Layer
+from ringmoe.pruning.layer_statistics import LayerStatistics
 from ringmoe.pruning.method import Integration, register
-from ringmoe.pruning.statistics import LayerStatistics
 
 
 @register
