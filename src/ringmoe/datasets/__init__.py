@@ -17,9 +17,10 @@ from ringmoe.datasets.labelled import (
     Source,
     fingerprint,
 )
-from ringmoe.datasets.labelled_files import LabelledFiles, open_data
+from ringmoe.datasets.labelled_files import LabelledFiles
 from ringmoe.datasets.objects import Problem
 from ringmoe.datasets.objects.benchmarks import BENCHMARKS, ObjectBenchmark, Part
+from ringmoe.datasets.opening import open_data
 from ringmoe.datasets.published import Benchmark, aid, land_use, mstar, polsf
 from ringmoe.datasets.published_objects import published
 from ringmoe.datasets.split_file import read_split, write_split

@@ -13,7 +13,7 @@ from pathlib import Path
 from ringmoe.datasets.config import DataConfig
 from ringmoe.datasets.images import IMAGE_SUFFIXES
 from ringmoe.datasets.labelled import LabelKind
-from ringmoe.datasets.labelled_files import LabelledFiles, as_data
+from ringmoe.datasets.labelled_files import LabelledFiles
 from ringmoe.datasets.objects.annotations import Found
 from ringmoe.datasets.objects.benchmarks import BENCHMARKS, ObjectBenchmark, Part
 from ringmoe.datasets.objects.coco import read_coco
@@ -22,6 +22,7 @@ from ringmoe.datasets.objects.mot import read_mot
 from ringmoe.datasets.objects.opening import number_objects
 from ringmoe.datasets.objects.pairing import Files, read_names
 from ringmoe.datasets.objects.voc import read_voc
+from ringmoe.datasets.opening import as_data
 from ringmoe.errors import ConfigError, DatasetError
 from ringmoe.scenes.gdal import open_gdal
 
