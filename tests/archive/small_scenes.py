@@ -53,3 +53,12 @@ def write_scenes(folder: Path, seed: int = 0) -> list[Source]:
     write_scene(folder / "s2.tif", reflectance(rng, 64, 160))
     write_scene(folder / "slc.tif", single_look(rng, 64, 64))
     return SOURCES
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """The bytes of each file."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
