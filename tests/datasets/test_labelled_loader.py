@@ -145,7 +145,7 @@ def test_evaluation_sees_the_middle_of_classified_images_in_order():
         numbers(batches[0].observations["image"])[1], data.code(3)[4:20, 2:18]
     )
     assert batches[0].observations["image"].valid is None
-    maps = loader(Made(), batch_size=1).epoch(middle=True)
+    maps = loader(Made(), batch_size=1).epoch("middle")
     np.testing.assert_array_equal(next(maps).labels[0], data.code(0)[4:20, 2:18])
 
 
@@ -216,9 +216,32 @@ def test_evaluation_asks_for_every_object():
     np.testing.assert_array_equal(labels.of(3).boxes[-1], [13, 10, 16, 16])
 
 
-def test_frames_of_a_sequence_stay_one():
-    (batch,) = loader(Boxed([[6, 10, 10, 14]], ids=True)).epoch()
-    assert batch.names == ("e0",)
+def test_objects_with_identities_are_all_asked_for_too():
+    """What is scored of still images does not depend on whether their labels tell objects apart."""
+    boxes = [[0, 1, 3, 4], [17, 18, 20, 24]]
+    for ids in (False, True):
+        (batch,) = loader(Boxed(boxes, ids)).epoch()
+        kept = [batch.labels.of(place) for place in range(4)]
+        assert sum(int((~objects.ignored).sum()) for objects in kept) == 2
+
+
+def test_whole_images_are_not_cut():
+    """20 x 40 px and its transpose in squares of 64, one at a time: a batch has room for one.
+
+    Small ones lie together, as many as a batch of four squares of 16 has room for: one of 32.
+    """
+    for size, side in (((20, 40), 64), ((40, 20), 64), ((20, 24), 32)):
+        data = Made(count=3, size=size)
+        batches = list(loader(data).epoch("whole"))
+        assert [batch.names for batch in batches] == [("e0",), ("e1",), ("e2",)]
+        top, left = ((side - length) // 2 for length in size)
+        for index, batch in enumerate(batches):
+            assert batch.labels.shape == (1, side, side)
+            inside = batch.labels[0, top : top + size[0], left : left + size[1]]
+            np.testing.assert_array_equal(inside, data.code(index))
+            assert int((batch.labels >= 0).sum()) == size[0] * size[1]
+    together = loader(Made(count=5, size=(20, 24)), crop_size=32, batch_size=2).epoch("whole")
+    assert [batch.names for batch in together] == [("e0", "e1"), ("e2", "e3"), ("e4",)]
 
 
 def test_small_images_lie_in_the_middle_of_nothing():

@@ -126,7 +126,8 @@ class _Look:
     def _found(self, indices: np.ndarray) -> Iterator[tuple[str, np.ndarray, Objects, Objects]]:
         """Name, picture, detections and labels of examples."""
         parameter = next(self.model.head.parameters())
-        for batch in make_loader(self.examples, indices, self.config).epoch(middle=True):
+        loader = make_loader(self.examples, indices, self.config)
+        for batch in loader.epoch("whole" if self.task.cover == "whole" else "middle"):
             here = batch.to(parameter.device, parameter.dtype)
             decoded = self.task.decode(self.model(here.observations))
             for place, found in enumerate(decoded):

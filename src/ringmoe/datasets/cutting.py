@@ -147,6 +147,11 @@ class Prepared:
     valid: dict[str, np.ndarray]
     label: int | np.ndarray | Objects
 
+    @property
+    def side(self) -> int:
+        """Height and width."""
+        return next(iter(self.images.values())).shape[-1]
+
 
 def prepare(example: Example, sources: Mapping[str, Source], cut: Cut) -> Prepared:
     """Cut, normalise, and where asked resize, flip and turn.

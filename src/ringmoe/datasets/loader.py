@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, count, islice
+from itertools import chain, count
+from typing import Literal
 
 import numpy as np
 import torch
@@ -20,7 +21,11 @@ from ringmoe.observation import Observation
 from ringmoe.sampling import TileOrder, draw_crops, mix, name_key, prepared, uniform
 from ringmoe.scenes import Window
 
+Cover = Literal["squares", "middle", "whole"]
+"""What of an image is seen in evaluation."""
+
 _Named = tuple[str, Prepared]  # a square that is cut, and what it is called
+_MULTIPLE = 32  # of sides that every backbone takes: the stride of its last maps
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,39 +149,53 @@ class LabelledLoader:
         steps = range(start_step, stop_step)
         return prepared(self.batch, steps, ahead=self._prefetch, threads=self._threads)
 
-    def epoch(self, *, middle: bool = False) -> Iterator[LabelledBatch]:
+    def epoch(self, cover: Cover = "squares") -> Iterator[LabelledBatch]:
         """Every example once, in order, nothing at random, on every rank all.
 
-        Images larger than `crop_size` are cut into squares that show all of them, the last of a
-        row or column at the edge; what it shares with the one before is not labelled twice. Of
-        images with a class, and of frames of a sequence, the middle is taken.
-
         Args:
-            middle: Take the middle of all.
+            cover: "squares": images larger than `crop_size` are cut into squares that show all of
+                them, the last of a row or column at the edge; what it shares with the one before
+                is not labelled twice; of images with a class the middle is taken. "middle": of
+                all. "whole": each image is one square as large as its longer side.
 
         Yields:
-            Batches, prepared ahead in one thread; the last may be smaller.
+            Batches, prepared ahead in one thread. They hold squares of one size, and no more
+            pixels than batches of training where that is possible.
         """
         examples = (self.data[int(index)] for index in self.indices)
-        squares = chain.from_iterable(self._squares(example, middle) for example in examples)
-        groups = iter(lambda: list(islice(squares, self.batch_size)), [])
-        batches = (self._together(group, None) for group in groups)
+        squares = chain.from_iterable(self._squares(example, cover) for example in examples)
+        batches = (self._together(group, None) for group in self._groups(squares))
         # One thread goes through them all, so that no more is in memory than what waits.
         for batch in prepared(lambda _: next(batches, None), count(), ahead=self._prefetch):
             if batch is None:
                 return
             yield batch
 
-    def _squares(self, example: Example, middle: bool) -> Iterator[_Named]:
-        label = example.label
-        one = not isinstance(label, np.ndarray | Objects)
-        sequence = isinstance(label, Objects) and label.ids is not None
-        if middle or one or sequence or self._how == "resize":
+    def _squares(self, example: Example, cover: Cover) -> Iterator[_Named]:
+        one = not isinstance(example.label, np.ndarray | Objects)
+        if cover == "whole" and self._how == "cut":
+            side = -(-max(example.size) // _MULTIPLE) * _MULTIPLE
+            cuts = [Cut.middle(example.size, max(side, self.crop_size))]
+        elif cover != "squares" or one or self._how == "resize":
             cuts = [Cut.middle(example.size, self.crop_size, self._how)]
         else:
             cuts = Cut.covering(example.size, self.crop_size)
         for cut in cuts:
             yield _name(example, cut, len(cuts)), prepare(example, self.data.sources, cut)
+
+    def _groups(self, squares: Iterator[_Named]) -> Iterator[list[_Named]]:
+        """Squares of one size that follow one another, as many as a batch has room for."""
+        group: list[_Named] = []
+        side = room = 0
+        for square in squares:
+            here = square[1].side
+            if group and (here != side or len(group) == room):
+                yield group
+                group = []
+            side, room = here, max(1, self.batch_size * self.crop_size**2 // here**2)
+            group.append(square)
+        if group:
+            yield group
 
     def _dropped(self, step: int) -> str | None:
         """The modality that a step does without: the same on every rank."""

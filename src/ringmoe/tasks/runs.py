@@ -93,7 +93,8 @@ def evaluate_run(
         named = data.classes or list(model.task.classes)
         examples = open_data(replace(data, path=other, classes=named), model.task.label_kind)
         indices = np.arange(len(examples))
-    figures = evaluate(model, make_loader(examples, indices, config).epoch())
+    batches = make_loader(examples, indices, config).epoch(model.task.cover)
+    figures = evaluate(model, batches)
     if other is None:
         with replacing(path / f"{part}.json") as partial:
             partial.write_text(json.dumps(figures, indent=2) + "\n")

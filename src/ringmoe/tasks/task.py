@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ringmoe.datasets import LabelKind
+from ringmoe.datasets.loader import Cover
 from ringmoe.errors import ConfigError
 from ringmoe.training import Terms
 
@@ -37,6 +38,8 @@ class Task(ABC):
         name: Of the task, as on the command line.
         label_kind: Of the labels: "class", "mask", "height", "boxes" or "rotated-boxes".
         dates: How many images of one place a model sees: 2 for change.
+        cover: What of an image is scored: all of it in squares of the training's size, or as a
+            whole.
         best: The metric that chooses the best checkpoint.
         higher_is_better: Whether a larger value of it is better.
     """
@@ -44,6 +47,7 @@ class Task(ABC):
     name: ClassVar[str]
     label_kind: ClassVar[LabelKind]
     dates: ClassVar[int] = 1
+    cover: ClassVar[Cover] = "squares"
     best: ClassVar[str]
     higher_is_better: ClassVar[bool] = True
 

@@ -78,8 +78,9 @@ class Validation:
         if self.loader is None or (step % self.every and not is_last):
             return False
         ranks = self.trainer.ranks
+        batches = self.loader.epoch(self.model.task.cover)
         with self.trainer.averaged_weights():
-            self.lines.append({"step": step, **evaluate(self.model, self.loader.epoch())})
+            self.lines.append({"step": step, **evaluate(self.model, batches)})
             if ranks.is_main and self.best is self.lines[-1]:
                 save_checkpoint(self.best_path, step, {"weights": self._learning()}, keep=0)
         ends = torch.zeros(1, device=ranks.device)

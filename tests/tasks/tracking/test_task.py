@@ -15,9 +15,9 @@ from tests.tasks.tracking.sequences import moving, write_sequences
 from ringmoe.boxes import ObjectBatch, Objects
 from ringmoe.cli.main import main
 from ringmoe.cli.track import tracker_options
-from ringmoe.datasets import open_data
+from ringmoe.datasets import LabelledLoader, open_data
 from ringmoe.errors import ConfigError, DatasetError
-from ringmoe.tasks import TASKS, load_task, save_task, task_from, to_plain
+from ringmoe.tasks import TASKS, evaluate, load_task, save_task, task_from, to_plain
 from ringmoe.tasks.heads.detections import Detections
 from ringmoe.tasks.tracking import OrientedTracking, Tracking
 
@@ -82,6 +82,19 @@ def test_images_that_are_no_frames_are_refused():
     labels = ObjectBatch.stack([TRUTH[0]], ["picture"])
     with pytest.raises(DatasetError, match="SEQUENCE/000001"):
         metrics.update(Given(detected(TRUTH[:1])), labels)
+
+
+def test_frames_larger_than_the_crops_are_scored_whole(tmp_path):
+    """Nothing is sure enough to be found: both objects of six frames of 160 px are missed.
+
+    Their middle 64 px hold none of them.
+    """
+    data = open_data(write_sequences(tmp_path, count=3, frames=2, size=160), "boxes")
+    model = make_model(Tracking(classes=("square",), channels=8, score_threshold=0.999))
+    loader = LabelledLoader(data, range(len(data)), batch_size=2, crop_size=64)
+    figures = evaluate(model, loader.epoch(model.task.cover))
+    assert figures["misses"] == 12
+    assert evaluate(model, loader.epoch("middle"))["misses"] == 0
 
 
 def test_options_are_kept_and_checked():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from ringmoe.datasets.loader import Cover
 from ringmoe.tasks.detection import Detection
 from ringmoe.tasks.oriented_detection import OrientedDetection
 from ringmoe.tasks.task import register
@@ -24,6 +25,7 @@ class Tracking(Detection, TrackerOptions):
     """
 
     name: ClassVar[str] = "tracking"
+    cover: ClassVar[Cover] = "whole"  # what is tracked crosses the squares
     best: ClassVar[str] = "hota"
 
     def __post_init__(self) -> None:
@@ -43,6 +45,7 @@ class OrientedTracking(OrientedDetection, TrackerOptions):
     """Rotated boxes, tracked."""
 
     name: ClassVar[str] = "oriented-tracking"
+    cover: ClassVar[Cover] = "whole"  # what is tracked crosses the squares
     best: ClassVar[str] = "hota"
 
     def __post_init__(self) -> None:
