@@ -12,6 +12,21 @@ from pathlib import Path
 from ringmoe.errors import RingmoeError, WriteError
 
 
+def check_writable(path: Path) -> None:
+    """Raise if a file cannot be made, before the work that fills it; its parents are made.
+
+    Raises:
+        WriteError: No permission, a file where a folder is due, and the like.
+    """
+    with suppress(_Probed), replacing(path) as partial:
+        partial.touch()
+        raise _Probed
+
+
+class _Probed(Exception):
+    pass
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Write a file or folder under a temporary name that takes `path`'s place at the end.

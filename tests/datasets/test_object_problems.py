@@ -21,7 +21,7 @@ from tests.datasets.test_object_formats import (
 )
 
 from ringmoe.datasets import DataConfig, check_training, open_data
-from ringmoe.errors import ConfigError, DatasetError, SceneReadError
+from ringmoe.errors import ConfigError, DatasetError
 
 GOOD = {"category_id": 3, "bbox": [4, 6, 20, 10]}
 
@@ -232,17 +232,100 @@ def test_masks_and_images_that_cannot_be_opened(tmp_path):
         opened(tmp_path)
 
 
-def test_pixels_are_read_when_an_example_is_asked_for(tmp_path):
-    """Half of a PNG has a header that tells the size; that half of its pixels lack, comes later."""
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_a_truncated_picture_is_left_out(tmp_path, suffix):
+    """Half of it has a header that tells the size; no pixel is read to see that the end lacks."""
+    names = f"a.{suffix}", f"b.{suffix}"
+    path = a_coco(tmp_path, GOOD, {**GOOD, "image_id": 2}, images=names)
+    for name in names:
+        Image.fromarray(rgb(0, 48, 64).transpose(1, 2, 0)).save(path / "images" / name)
+    whole = (path / "images" / names[0]).read_bytes()
+    (path / "images" / names[0]).write_bytes(whole[: len(whole) // 2])
+    data = opened(path)
+    assert data.names == (f"images/{names[1]}",) and data[0].size == (48, 64)
+    assert "truncated" in str(data.problems[0])
+
+
+def test_a_picture_of_other_colours_is_left_out(tmp_path):
+    """Grey among colours; transparency is no colour."""
+    names = ("a.png", "b.png", "c.png")
+    path = a_coco(tmp_path, GOOD, images=names)
+    picture = Image.fromarray(rgb(0, 48, 64).transpose(1, 2, 0))
+    for name, mode in zip(names, ("RGB", "L", "RGBA"), strict=True):
+        picture.convert(mode).save(path / "images" / name)
+    data = opened(path)
+    assert data.names == ("images/a.png", "images/c.png")
+    assert "b.png: it has 1, others have 3" in str(data.problems[0])
+
+
+def test_labels_of_an_image_of_another_size(tmp_path):
+    """48 x 64 pixels; what labels of another size mean is anyone's guess."""
+    sized = [(48, 64), (96, 128), (0, 0)]
+    said = "<size><width>{1}</width><height>{0}</height></size>"
+    for number, size in enumerate(sized):
+        pictures(tmp_path / "voc" / "images", f"{number}.png")
+        text = voc(said.format(*size), thing("ship", BNDBOX))
+        write(tmp_path / "voc" / "xml" / f"{number}.xml", text)
+        pictures(tmp_path / "masks" / "images", f"{number}.png")
+        save_png(tmp_path / "masks" / "instances" / f"{number}.png", np.eye(48, size[1] or 64) > 0)
+    pictures(tmp_path / "coco" / "images", "0.png", "1.png")
+    file = coco(tmp_path / "coco" / "labels.json", GOOD, images=("0.png", "1.png"))
+    content = json.loads(file.read_text())
+    for image, size in zip(content["images"], sized, strict=False):
+        image["height"], image["width"] = size
+    file.write_text(json.dumps(content))
+    for name, kept in (("voc", "02"), ("masks", "02"), ("coco", "0")):
+        data = opened(tmp_path / name)
+        assert data.names == tuple(f"images/{number}.png" for number in kept)
+        assert kinds(data) == ["image of another size than its labels say"]
+        assert "has 48 x 64 pixels, its labels are of " in str(data.problems[0])
+
+
+def test_boxes_of_no_known_identity_are_all_kept(tmp_path):
+    """-1 of MOTChallenge's detections; half an identity is none."""
+    box = "9,9,1,1,1"
+    lines = f"1,-1,1,1,{box}", f"1,-1,9,9,{box}", f"2,1.5,1,1,{box}", f"2,2.0,1,1,{box}"
+    mot(tmp_path, "a", (1, 2), *lines)
+    data = opened(tmp_path)
+    assert [objects.ids.tolist() for objects in data.objects] == [[-1, -1], [2]]
+    assert kinds(data) == ["line that cannot be read"]
+
+
+def test_a_sequence_without_labels_is_listed(tmp_path):
+    mot(tmp_path, "a", (1,), "1,1,1,1,9,9,1,1,1")
+    mot(tmp_path, "b", (1, 2))
+    (tmp_path / "b" / "gt" / "gt.txt").unlink()
+    data = opened(tmp_path)
+    assert data.names == ("a/000001",) and kinds(data) == ["sequence without labels"]
+
+
+def test_two_images_of_one_id(tmp_path):
+    """The second has no labels of its own: it is left out, and no background."""
     path = a_coco(tmp_path, GOOD, images=("a.png", "b.png"))
     pictures(path / "images", "b.png")
-    whole = (path / "images" / "a.png").read_bytes()
-    (path / "images" / "a.png").write_bytes(whole[: len(whole) // 2])
+    file = path / "labels.json"
+    file.write_text(file.read_text().replace('"id": 2', '"id": 1'))
     data = opened(path)
-    assert len(data.label(0)) == 1
-    with pytest.raises(SceneReadError, match=r"a\.png"):
-        data[0]
-    assert data[1].size == (48, 64)
+    assert data.names == ("images/a.png",) and "two images of one id" in kinds(data)
+
+
+def test_what_is_said_of_no_usable_object_is_the_cause(tmp_path):
+    pictures(tmp_path / "images", "a.png")
+    text = "1 1 9 1 9 ship\n1 1 9 1 9 9 1 9 ship 0\n"
+    write(tmp_path / "labelTxt" / "a.txt", text)
+    with pytest.raises(DatasetError, match="class 'ship', left out: expected one of tank"):
+        opened(tmp_path, classes=["tank"])
+
+
+def test_names_of_folders_and_files_in_any_case(tmp_path):
+    """The name of the data themselves says nothing of what is in them."""
+    path = tmp_path / "masks-2024"
+    pictures(path / "images", "a.png")
+    write(path / "Annotations" / "a.XML", voc(thing("ship", BNDBOX)))
+    assert len(opened(path).objects[0]) == 1
+    write(tmp_path / "tables" / "l.csv", "image,class\n")
+    with pytest.raises(DatasetError, match=r"to use l\.csv, give it as data\.path"):
+        opened(tmp_path / "tables")
 
 
 @pytest.mark.parametrize("kind", ["boxes", "rotated-boxes"])
@@ -280,9 +363,14 @@ def test_several_formats_are_not_guessed_at(tmp_path):
         opened(path, labels="labelTxt")
 
 
-def test_a_class_without_an_object_cannot_be_learnt(tmp_path):
-    data = opened(a_coco(tmp_path, GOOD, {**GOOD, "category_id": 9, "iscrowd": 1}))
-    with pytest.raises(DatasetError, match="empty class: none of 1 training examples has plane"):
+def test_a_class_without_an_object_is_said_and_no_object_at_all_refused(tmp_path, caplog):
+    """Files declare what they do not have; the rest can be learned."""
+    crowd = {**GOOD, "iscrowd": 1}
+    data = opened(a_coco(tmp_path, GOOD, {**crowd, "category_id": 9}))
+    check_training(data, np.array([0]))
+    assert "none of 1 training examples has plane" in caplog.text
+    data = opened(a_coco(tmp_path, crowd))
+    with pytest.raises(DatasetError, match="empty class: none of 1 training examples has ship, pl"):
         check_training(data, np.array([0]))
 
 

@@ -13,9 +13,10 @@ from ringmoe.boxes import Objects
 from ringmoe.datasets.objects.annotations import Found
 from ringmoe.datasets.objects.mot import read_track_lines
 from ringmoe.deployment.frames import find_frames
+from ringmoe.deployment.journal import check_outputs
 from ringmoe.deployment.tracks import in_one_frame, speeds_of, write_lines, write_mot
 from ringmoe.deployment.video import track_video
-from ringmoe.errors import ConfigError, DatasetError, GeoreferenceError, ShapeError
+from ringmoe.errors import ConfigError, DatasetError, GeoreferenceError, ShapeError, WriteError
 from ringmoe.scenes import open_scene, write_raster
 from ringmoe.tasks.tracking import Track, TrackerOptions, tracks_of
 
@@ -208,14 +209,59 @@ def test_what_is_no_video_is_told_in_one_line(tmp_path):
     assert not (tmp_path / "tracks.txt").exists()
 
 
-def test_frames_are_ordered_by_their_numbers(tmp_path):
+def test_frames_are_ordered_by_their_numbers(tmp_path, caplog):
     for name in ("f_10.png", "f_9.png", "f_2.png"):
         Image.fromarray(picture(0).transpose(1, 2, 0)).save(tmp_path / name)
     assert find_frames([tmp_path]).numbers == (2, 9, 10)
     files = [tmp_path / name for name in ("f_10.png", "f_9.png")]
     assert [path.name for path in find_frames(files).paths] == ["f_9.png", "f_10.png"]
     (tmp_path / "plain.png").write_bytes(files[0].read_bytes())
-    assert find_frames([tmp_path]).numbers == (1, 2, 3, 4)  # by name
+    found = find_frames([tmp_path])
+    assert found.numbers == (1, 2, 3, 4) and "in the order of names" in caplog.text
+    assert [path.stem for path in found.paths] == ["f_2", "f_9", "f_10", "plain"]
+    with pytest.raises(DatasetError, match=r"f_9\.png: is given twice"):
+        find_frames([*files, tmp_path / "." / "f_9.png"])
+
+
+def test_frames_are_numbered_by_what_differs(tmp_path):
+    """The last number is the camera's in all names."""
+    for number in (12, 2, 1):
+        Image.fromarray(picture(0).transpose(1, 2, 0)).save(tmp_path / f"t{number}_cam0.png")
+    assert find_frames([tmp_path]).numbers == (1, 2, 12)
+
+
+def test_what_cannot_be_written_is_said_before_any_frame_is_looked_at(tmp_path):
+    """Frames of which some have a place; a file where a folder is due; a single frame."""
+
+    def never(observations):
+        raise AssertionError("the detector was asked")
+
+    def tried(source, out):
+        frames = find_frames([source])
+        return track_video(
+            never,
+            frames,
+            lambda path: open_scene(path, "rgb-dn8"),
+            [out],
+            classes=["square"],
+            options=OPTIONS,
+            tile_size=64,
+        )
+
+    video = write_video(tmp_path / "video", range(2), **UTM)
+    write_video(video, [2])
+    with pytest.raises(GeoreferenceError, match="has no place on Earth, but other frames have"):
+        tried(video, tmp_path / "a.geojson")
+    one = write_video(tmp_path / "one", [0])
+    with pytest.raises(DatasetError, match="expected two frames or more"):
+        tried(one, tmp_path / "a.txt")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(WriteError, match=r"file/a\.txt"):
+        check_outputs([tmp_path / "file" / "a.txt"], [])
+    (tmp_path / "old.txt").write_text("as it was")
+    check_outputs([tmp_path / "old.txt", tmp_path / "new.txt"], [])
+    assert (tmp_path / "old.txt").read_text() == "as it was"
+    assert not (tmp_path / "new.txt").exists() and not list(tmp_path.glob(".*"))
 
 
 def test_every_fifth_frame_is_a_video_without_gaps(tmp_path):

@@ -67,7 +67,7 @@ def test_colours_name_the_bands_of_a_picture(tmp_path, make_file):
 def test_colours_say_nothing_of_a_multispectral_band(tmp_path, make_file):
     """A false-colour composite shows near infrared as red."""
     path = make_file(tmp_path / "a.tif", planes(3, "uint8"), colours=["red", "green", "blue"])
-    with pytest.raises(ShapeError, match="bands="):
+    with pytest.raises(ShapeError, match="say what each band is, such as bands"):
         open_scene(path, "multispectral-dn8")
 
 
@@ -100,8 +100,15 @@ def test_a_name_for_every_band(tmp_path, make_file, bands):
 
 def test_count_mismatch_says_which_names_to_give(tmp_path, make_file):
     path = make_file(tmp_path / "a.tif", planes(4))
-    with pytest.raises(ShapeError, match=r"a\.tif: has 4 bands .*bands=\['B01', 'B02', 'B03', 'B"):
+    with pytest.raises(ShapeError, match=r"a\.tif: has 4 bands .* bands B01 B02 B03 B04"):
         open_scene(path, "sentinel2-l2a")
+
+
+def test_one_of_three_equal_bands_of_amplitudes_is_offered(tmp_path, make_file):
+    """SAR that was made into a colour picture, as many published chips are."""
+    path = make_file(tmp_path / "a.tif", planes(3, "uint8"))
+    with pytest.raises(ShapeError, match=r"another sensor, .* such as bands unknown - -"):
+        open_scene(path, "sar-amplitude-dn8")
 
 
 def test_missing_band_says_what_the_file_has(tmp_path, make_file):

@@ -34,7 +34,7 @@ from ringmoe.tasks import (
 )
 from ringmoe.tasks.finetune import SPLIT, make_loader
 from ringmoe.tasks.tracking import TrackerOptions, track, tracks_of
-from ringmoe.tasks.tracking.metrics import sequence_and_frame
+from ringmoe.tasks.tracking.task import sequence_and_frame
 from ringmoe.tasks.validation import FILE
 from ringmoe.training import RunFolder, read_metrics
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ringmoe.datasets.config import DataConfig
 from ringmoe.datasets.images import LabelledImages, class_folders, list_file, position_in_class
+from ringmoe.datasets.joining import JoinedData, join_parts
 from ringmoe.datasets.labelled import (
     Example,
     Image,
@@ -38,6 +39,7 @@ __all__ = [
     "DataConfig",
     "Example",
     "Image",
+    "JoinedData",
     "LabelKind",
     "LabelledBatch",
     "LabelledData",
@@ -57,6 +59,7 @@ __all__ = [
     "cut_blocks",
     "fingerprint",
     "from_torchgeo",
+    "join_parts",
     "label_of",
     "land_use",
     "list_file",

@@ -72,6 +72,9 @@ def check_training(data: LabelledData, indices: np.ndarray) -> None:
         missing -= set(classes_of(label_of(data, int(index))).tolist())
     if missing and data.kind != "height":
         names = ", ".join(data.classes[index] for index in sorted(missing))
+        if data.kind in ("boxes", "rotated-boxes") and len(missing) < len(data.classes):
+            logger.warning("none of %d training examples has %s", len(indices), names)
+            return
         raise DatasetError(
             f"empty class: none of {len(indices)} training examples has {names}: add some, take "
             "the class out of data.classes, or make another split (data.seed)"
@@ -80,7 +83,8 @@ def check_training(data: LabelledData, indices: np.ndarray) -> None:
 
 def label_of(data: LabelledData, index: int) -> int | np.ndarray | Objects:
     """The label of an example, without its images where the data can do without reading them."""
-    return data.label(index) if isinstance(data, LabelledFiles) else data[index].label
+    read = getattr(data, "label", None)
+    return read(index) if read else data[index].label
 
 
 def classes_of(label: int | np.ndarray | Objects) -> np.ndarray:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import configparser
 import itertools
+import logging
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,8 @@ from ringmoe.datasets.images import images_in
 from ringmoe.datasets.objects.mot import IMAGE_FOLDERS
 from ringmoe.errors import DatasetError
 
+logger = logging.getLogger(__name__)
+
 _INFO = "seqinfo.ini"
 
 
@@ -24,8 +28,8 @@ class Frames:
 
     Attributes:
         paths: One file a frame.
-        numbers: Of the frames, ascending: the last number in each name; 1, 2, ... where names have
-            none or not each its own.
+        numbers: Of the frames, ascending: the last number that differs in all names; 1, 2, ...
+            where there is none.
         fps: Frames a second, where the files say so.
     """
 
@@ -87,13 +91,26 @@ def find_frames(sources: Sequence[str | Path]) -> Frames:
 
 
 def _ordered(paths: list[Path], fps: float | None) -> Frames:
-    """By number where each has its own, else as they come."""
-    digits = [re.findall(r"\d+", path.stem) for path in paths]
-    if all(digits) and len({int(found[-1]) for found in digits}) == len(paths):
-        numbered = sorted((int(found[-1]), path) for found, path in zip(digits, paths, strict=True))
-        numbers, ordered = zip(*numbered, strict=True)
-        return Frames(ordered, numbers, fps)
+    """By the last number that differs in all names; without such, as people would sort them."""
+    twice = [path for path, count in Counter(path.resolve() for path in paths).items() if count > 1]
+    if twice:
+        raise DatasetError(f"{twice[0]}: is given twice: expected each frame once")
+    digits = [[int(number) for number in re.findall(r"\d+", path.stem)] for path in paths]
+    for place in range(1, min(map(len, digits)) + 1):
+        numbers = [found[-place] for found in digits]
+        if len(set(numbers)) == len(paths):
+            ordered = sorted(zip(numbers, paths, strict=True))
+            return Frames(tuple(path for _, path in ordered), tuple(sorted(numbers)), fps)
+    if len(paths) > 1:
+        logger.warning("no number in the frames' names tells them apart: in the order of names")
+    paths = sorted(paths, key=_by_name)
     return Frames(tuple(paths), tuple(range(1, len(paths) + 1)), fps)
+
+
+def _by_name(path: Path) -> list[tuple[int, str]]:
+    """So that a2 comes before a10."""
+    words = re.findall(r"\d+|\D+", path.name)
+    return [(int(word), "") if word.isdigit() else (-1, word) for word in words]
 
 
 def _pictures(folder: Path, named: str | None) -> list[Path]:
@@ -113,8 +130,12 @@ def _told(file: Path) -> tuple[str | None, float | None]:
     try:
         parser.read(file, encoding="utf-8-sig")
         about = parser["Sequence"]
-        fps = about.getfloat("frameRate", fallback=0.0)
-        return about.get("imDir"), fps if fps > 0 else None
     except (configparser.Error, KeyError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise DatasetError(f"{file}: expected a section Sequence with imDir ({reason})") from None
+    try:
+        fps = about.getfloat("frameRate", fallback=0.0)
+    except ValueError as error:
+        logger.warning("%s: frameRate is passed over (%s)", file, error)
+        fps = 0.0
+    return about.get("imDir"), fps if fps > 0 else None

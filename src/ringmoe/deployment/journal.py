@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ringmoe.errors import ConfigError, WriteError
-from ringmoe.files import replacing
+from ringmoe.files import check_writable, replacing
 from ringmoe.scenes import Scene
 from ringmoe.scenes.source import Source
 
@@ -189,15 +189,19 @@ def files_of(scenes: Iterable[Scene]) -> list[Path]:
 
 
 def check_outputs(outputs: Iterable[Path | None], inputs: Iterable[Path]) -> None:
-    """Raise if a file to be written is one that is read.
+    """Raise if a file to be written is one that is read, or cannot be written.
 
     Raises:
-        ConfigError: It is.
+        ConfigError: It is one of the scene's.
+        WriteError: No permission, a file where a folder is due, and the like.
     """
     taken = {path.resolve() for path in inputs}
     for path in outputs:
-        if path is not None and path.resolve() in taken:
+        if path is None:
+            continue
+        if path.resolve() in taken:
             raise ConfigError(f"{path}: is a file of the scene itself: choose another name")
+        check_writable(path)
 
 
 def digest(**facts: Any) -> str:

@@ -108,7 +108,7 @@ def write_lines(
         GeoreferenceError: Some frames have a place and some have none, or one that cannot be found.
         WriteError: Disk full, no permission and the like; an old file stands untouched.
     """
-    placed = _placed(scenes)
+    placed = all_placed(scenes)
     if placed:
         points = _degrees(tracks, scenes)
         metres: list[Array] | None = _metres(points)
@@ -154,7 +154,8 @@ def speeds_of(times: Array, points: Array) -> Array:
     return speeds
 
 
-def _placed(scenes: Sequence[Scene]) -> bool:
+def all_placed(scenes: Sequence[Scene]) -> bool:
+    """Whether frames have a place on Earth; raise GeoreferenceError if only some have."""
     with_place = [has_place(scene) for scene in scenes]
     if any(with_place) and not all(with_place):
         without = scenes[with_place.index(False)]

@@ -14,7 +14,7 @@ from ringmoe.boxes import Objects
 from ringmoe.deployment.detector import ObjectPredictor
 from ringmoe.deployment.frames import Frames
 from ringmoe.deployment.objects import detect
-from ringmoe.deployment.tracks import check_tracks, in_one_frame, write_lines, write_mot
+from ringmoe.deployment.tracks import all_placed, check_tracks, in_one_frame, write_lines, write_mot
 from ringmoe.errors import (
     ConfigError,
     DatasetError,
@@ -111,9 +111,16 @@ def track_video(
         if value is not None and not (np.isfinite(value) and value > 0):
             raise ConfigError(f"{name} must be a positive number, got {value}")
     camera = CameraMotion() if moving_camera else None
+    if len(frames.paths) < 2:
+        raise DatasetError(
+            f"{frames.paths[0]}: expected two frames or more to follow objects in; `ringmoe "
+            "predict` finds those of one"
+        )
     for before, after, count in frames.gaps:
         logger.warning("frames missing: %d between %d and %d", count, before, after)
     scenes, skipped = _open(frames, open_frame)
+    if any(path.suffix.lower() != ".txt" for path in out):
+        all_placed(list(scenes.values()))  # said before the frames are looked at, not after
     found: dict[int, tuple[Objects, np.ndarray]] = {}
     for place in progress(list(scenes)) if progress else scenes:
         scene = scenes[place]

@@ -15,6 +15,7 @@ from ringmoe.sensors import Channel, Sensor
 
 _LOG = logging.getLogger(__name__)
 SKIPPED = "-"  # in place of a name: not to be read
+UNKNOWN = "unknown"  # the channel of amplitudes whose polarisation nobody has noted
 _I_OR_Q = re.compile(r"(?:(?P<first>[IQ])[ _-])?(?P<name>.+?)(?:[ _-](?P<last>[IQ]))?", re.I)
 
 
@@ -141,10 +142,12 @@ def _by_order(source: Source, sensor: Sensor) -> list[tuple[Channel, str] | None
         )
         return [(channel, part) for channel in sensor.channels for part in "IQ"]
     names = [c.name for c in (sensor.stem_channels() if _is_real(source) else sensor.channels)]
-    example = (names + [SKIPPED] * source.count)[: source.count]
+    unknown = [name for name in names if name == UNKNOWN]  # of several alike one is enough
+    example = ((unknown or names) + [SKIPPED] * source.count)[: source.count]
     raise ShapeError(
         f"{source.path}: has {source.count} bands without names that {sensor.name} knows "
-        f"({', '.join(names)}): say what each one is, as in bands={example}"
+        f"({', '.join(names)}): name another sensor, or say what each band is, such as bands "
+        f"{' '.join(example)} ('{SKIPPED}' for one to skip)"
     )
 
 

@@ -44,6 +44,7 @@ _REMOTE_SETTINGS = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}  # do not ask f
 _SUBDATASET = re.compile(
     r"(netcdf|hdf[45]\w*|gtiff_\w+|nitf_\w+|sentinel[12]_\w+|\w+_calib|zarr|gpkg):.", re.IGNORECASE
 )
+_ENDS = {"PNG": b"IEND", "JPEG": b"\xff\xd9"}  # what stands in the last bytes
 _FILES_KEPT_OPEN = 8  # a thread; opening anew for each window would drop the decoded blocks
 
 
@@ -235,7 +236,16 @@ def _check_whole(name: str, dataset: DatasetReader) -> None:
                 f"{name}: truncated: {found} bytes, the header promises {size}; copy it again"
             )
     if dataset.driver == "PNG":
-        with open(name, "rb") as file:
-            file.seek(max(0, os.stat(name).st_size - 4096))
-            if b"IEND" not in file.read():
-                raise SceneReadError(f"{name}: truncated: the PNG has no end; copy it again")
+        check_picture_end(name, "PNG")
+
+
+def check_picture_end(name: str, form: str) -> None:
+    """Raise if a PNG or JPEG lacks its last bytes; the file is not decoded.
+
+    Raises:
+        SceneReadError: It is cut short.
+    """
+    with open(name, "rb") as file:
+        file.seek(max(0, os.stat(name).st_size - 4096))
+        if _ENDS[form] not in file.read():
+            raise SceneReadError(f"{name}: truncated: the {form} has no end; copy it again")

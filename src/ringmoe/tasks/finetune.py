@@ -96,6 +96,7 @@ def finetune(
     with join_ranks(config.device) as ranks:
         examples, parts = _open(task, data, split)
         made = make_task(task, config, examples, parts["train"])
+        made.check_data(examples)
         model = make_model(made, config, examples, ranks)
         if config.probe_first and ranks.is_main and not RunFolder(config.out).latest_checkpoint():
             logger.info("fitting the head to the backbone's features")

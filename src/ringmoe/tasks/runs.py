@@ -93,6 +93,7 @@ def evaluate_run(
         named = data.classes or list(model.task.classes)
         examples = open_data(replace(data, path=other, classes=named), model.task.label_kind)
         indices = np.arange(len(examples))
+    model.task.check_data(examples)
     batches = make_loader(examples, indices, config).epoch(model.task.cover)
     figures = evaluate(model, batches)
     if other is None:

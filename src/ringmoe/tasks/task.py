@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ringmoe.datasets import LabelKind
+from ringmoe.datasets import LabelKind, LabelledData
 from ringmoe.datasets.loader import Cover
 from ringmoe.errors import ConfigError
 from ringmoe.training import Terms
@@ -57,6 +57,13 @@ class Task(ABC):
     def outputs(self) -> int:
         """Channels of what the head gives."""
         return len(self.classes)
+
+    def check_data(self, data: LabelledData) -> None:  # noqa: B027
+        """Raise if the task cannot be scored on these labels, though they are of its kind.
+
+        Raises:
+            DatasetError: It cannot.
+        """
 
     @abstractmethod
     def head(self, widths: Sequence[int]) -> nn.Module:

@@ -15,9 +15,18 @@ from tests.tasks.tracking.sequences import moving, write_sequences
 from ringmoe.boxes import ObjectBatch, Objects
 from ringmoe.cli.main import main
 from ringmoe.cli.track import tracker_options
-from ringmoe.datasets import LabelledLoader, open_data
+from ringmoe.datasets import DataConfig, LabelledLoader, open_data
 from ringmoe.errors import ConfigError, DatasetError
-from ringmoe.tasks import TASKS, evaluate, load_task, save_task, task_from, to_plain
+from ringmoe.tasks import (
+    TASKS,
+    FinetuneConfig,
+    evaluate,
+    finetune,
+    load_task,
+    save_task,
+    task_from,
+    to_plain,
+)
 from ringmoe.tasks.heads.detections import Detections
 from ringmoe.tasks.tracking import OrientedTracking, Tracking
 
@@ -95,6 +104,36 @@ def test_frames_larger_than_the_crops_are_scored_whole(tmp_path):
     figures = evaluate(model, loader.epoch(model.task.cover))
     assert figures["misses"] == 12
     assert evaluate(model, loader.epoch("middle"))["misses"] == 0
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ("1,-1,3,3,9,9,1,1,1\n", "s0/000001: expected labels with the identity of each object"),
+        ("1,4,3,3,9,9,0,1,1\n", None),  # of what is ignored nobody asks
+    ],
+)
+def test_labels_without_identities_are_refused_before_training(tmp_path, labels, message):
+    data = write_sequences(tmp_path, count=1)
+    (tmp_path / "s0" / "gt" / "gt.txt").write_text(labels)
+    task = Tracking(classes=("square",))
+    if message is None:
+        task.check_data(open_data(data, "boxes"))
+        return
+    with pytest.raises(DatasetError, match=message):
+        task.check_data(open_data(data, "boxes"))
+
+
+def test_stills_are_refused_before_training(tmp_path):
+    """Nothing of a run is left that would be in the way of the next."""
+    Picture.fromarray(np.zeros((32, 32, 3), np.uint8)).save(tmp_path / "a.png")
+    (tmp_path / "labelTxt").mkdir()
+    (tmp_path / "labelTxt" / "a.txt").write_text("1 1 9 1 9 9 1 9 ship 0\n")
+    start = write_backbone(tmp_path / "start")
+    config = FinetuneConfig(checkpoint=str(start), out=tmp_path / "run", crop_size=32)
+    with pytest.raises(DatasetError, match="expected frames of sequences, called SEQUENCE/000001"):
+        finetune("tracking", config, DataConfig(path=tmp_path, sensor="rgb-dn8"))
+    assert not (tmp_path / "run").exists()
 
 
 def test_options_are_kept_and_checked():

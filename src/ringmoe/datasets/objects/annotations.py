@@ -41,12 +41,14 @@ class Annotations:
         names: Class of each, as it is written.
         ignored: `(N,)` bool, difficult ones and crowds.
         ids: `(N,)` int64 identities in a sequence; None where there are none.
+        size: Height and width of the image as the labels say; None where they do not.
     """
 
     boxes: np.ndarray
     names: tuple[str, ...]
     ignored: np.ndarray
     ids: np.ndarray | None = None
+    size: tuple[int, int] | None = None
 
     @classmethod
     def of(
@@ -56,11 +58,12 @@ class Annotations:
         ignored: Sequence[bool] | np.ndarray,
         rotated: bool,
         ids: Sequence[int] | np.ndarray | None = None,
+        size: tuple[int, int] | None = None,
     ) -> Annotations:
         """Of lists, which may be empty."""
         array = np.asarray(boxes, np.float64).reshape(-1, 5 if rotated else 4)
         numbers = None if ids is None else np.asarray(ids, np.int64)
-        return cls(array, tuple(names), np.asarray(ignored, bool).reshape(-1), numbers)
+        return cls(array, tuple(names), np.asarray(ignored, bool).reshape(-1), numbers, size)
 
 
 @dataclass

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,12 +100,18 @@ def _read_file(
     for thing in content["annotations"]:
         key = thing.get("image_id") if isinstance(thing, dict) else None
         things.setdefault(str(key), []).append(thing)
+    numbers: set[str] = set()
     for image in content["images"]:
         try:
             name, number = str(image["file_name"]), str(image["id"])
         except (KeyError, TypeError):
             found.report("entry that cannot be read", file, f"image {image!r}: no file_name or id")
             continue
+        if number in numbers:
+            reason = f"{name} has the id {number} of another image, left out"
+            found.report("two images of one id", file, reason)
+            continue
+        numbers.add(number)
         mine = things.pop(number, [])
         matches = _match(name, by_name, root, part_in(file, root))
         if len(matches) != 1:
@@ -123,11 +130,18 @@ def _read_file(
             part=part_in(path, root) or part_in(file, root),
             where=str(file),
         )
-        found.add(row, _annotations(mine, name, file, categories, rotated, found))
+        objects = _annotations(mine, name, file, categories, rotated, found)
+        found.add(row, replace(objects, size=_size(image)))
     for number, rest in things.items():
         found.report(
             "labels without image", file, f"{len(rest)} annotations of image {number}, not listed"
         )
+
+
+def _size(image: dict[str, Any]) -> tuple[int, int] | None:
+    """Height and width, where an entry has both."""
+    height, width = image.get("height"), image.get("width")
+    return (height, width) if isinstance(height, int) and isinstance(width, int) else None
 
 
 def _match(name: str, by_name: dict[str, list[Path]], root: Path, part: str) -> list[Path]:
@@ -154,6 +168,8 @@ def _annotations(
             if polygons:
                 boxes.append(polygon_to_cxcywhr(np.concatenate(polygons)))
             else:
+                if thing.get("bbox") is None:
+                    raise ValueError("it has no bbox")
                 left, top, width, height = map(float, thing["bbox"])
                 box = np.array([left, top, left + width, top + height])
                 boxes.append(xyxy_to_cxcywhr(box) if rotated else box)

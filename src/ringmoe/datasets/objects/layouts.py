@@ -60,9 +60,12 @@ def find_objects(config: DataConfig, rotated: bool) -> Found:
             "folder of one as data.labels"
         )
     if not readers:
+        tables = sorted(labels.glob("*.csv")) if labels.is_dir() else []
+        also = f"; to use {tables[0].name}, give it as data.path" if tables else ""
         raise DatasetError(
-            f"{labels}: expected objects as COCO (.json), VOC (.xml), DOTA (labelTxt/*.txt), MOT "
-            "(gt/gt.txt), instance masks (instances/*.png) or a .csv file, found none of these"
+            f"{labels}: expected objects as COCO (.json), VOC (.xml), DOTA (labelTxt/*.txt), "
+            "MOT (gt/gt.txt), instance masks (instances/*.png) or a .csv file, found none of "
+            f"these{also}"
         )
     return next(iter(readers.values()))()
 
@@ -72,26 +75,30 @@ def _readers(root: Path, labels: Path, rotated: bool) -> dict[str, Read]:
     below = _listed(root)
     listed = [labels] if labels.is_file() else below if labels == root else _listed(labels)
     images = tuple(file for file in below if file.suffix.lower() in IMAGE_SUFFIXES)
+
+    def of_type(suffix: str) -> list[Path]:
+        return [file for file in listed if file.suffix.lower() == suffix]
+
     readers: dict[str, Read] = {}
     sequences = [f.parent.parent for f in listed if f.name == "gt.txt" and f.parent.name == "gt"]
     if sequences:
         readers["MOT"] = lambda: read_mot(root, sequences, rotated)
-    json_files = [file for file in listed if file.suffix == ".json" and is_coco(file)]
+    json_files = [file for file in of_type(".json") if is_coco(file)]
     if json_files:
         readers["COCO"] = lambda: read_coco(root, json_files, images, rotated)
-    tables = [file for file in listed if file.suffix.lower() == ".csv"]
+    tables = of_type(".csv")
     points = [file for file in tables if is_point_table(file)]
     if points:
         frames = [file for file in images if file.parent.name == "frames"] or images
         readers["points"] = lambda: read_point_tracks(points[0], frames, root.name, rotated)
     elif labels.is_file() and tables:
         readers["CSV"] = lambda: read_object_csv(labels, rotated)
-    xml_files = [f for f in listed if f.suffix == ".xml" and not f.name.endswith(".aux.xml")]
+    xml_files = [file for file in of_type(".xml") if not file.name.endswith(".aux.xml")]
     if xml_files:
         tag = "Class_ID" if _is_hrsc(xml_files[0]) else "name"
         files = _files(root, images, xml_files)
         readers["VOC"] = lambda: read_voc(files, rotated, class_tag=tag)
-    text_files = [f for f in listed if f.suffix == ".txt" and _is_in(f, labels, TEXT_FOLDERS)]
+    text_files = [file for file in of_type(".txt") if _is_in(file, labels, TEXT_FOLDERS)]
     if text_files:
         readers["DOTA"] = lambda: read_dota(_files(root, images, text_files), rotated)
     readers |= _mask_readers(root, labels, listed, images, rotated)
@@ -108,7 +115,8 @@ def _mask_readers(
         plain = tuple(image for image in images if "_instance_" not in image.stem)
         files = _files(root, plain, hrsid)
         return {"masks": lambda: read_instance_masks(files, rotated, HRSID_SUFFIX, "ship")}
-    masks = [file for file in pictures if _is_in(file, labels, MASK_FOLDERS)]
+    named = labels != root  # what all data are called says nothing of a picture in them
+    masks = [file for file in pictures if _is_in(file, labels, MASK_FOLDERS, also_top=named)]
     if not masks:
         return {}
     others = tuple(sorted(set(images) - set(masks)))
@@ -131,9 +139,10 @@ def _files(root: Path, images: tuple[Path, ...], labels: Sequence[Path]) -> File
     return Files(root, images, tuple(labels), part_of)
 
 
-def _is_in(file: Path, top: Path, names: Sequence[str]) -> bool:
+def _is_in(file: Path, top: Path, names: Sequence[str], *, also_top: bool = True) -> bool:
     """Whether a file is in a folder of such a name, or one that was named as data.labels."""
-    folders = [part.lower() for part in (top.name, *file.relative_to(top).parts[:-1])]
+    above = [top.name] if also_top else []
+    folders = [part.lower() for part in (*above, *file.relative_to(top).parts[:-1])]
     return any(folder.startswith(name) for folder in folders for name in names)
 
 

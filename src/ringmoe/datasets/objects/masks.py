@@ -46,7 +46,9 @@ def _read_file(path: Path, rotated: bool, name: str) -> Annotations:
     except RingmoeError as error:
         raise LabelFileError(str(error)) from None
     boxes = instance_boxes(planes.astype(np.int64), rotated)
-    return Annotations.of(boxes, [name] * len(boxes), np.zeros(len(boxes), bool), rotated)
+    names, ignored = [name] * len(boxes), np.zeros(len(boxes), bool)
+    size = source.height, source.width
+    return Annotations.of(boxes, names, ignored, rotated, size=size)
 
 
 def instance_boxes(planes: np.ndarray, rotated: bool) -> list[np.ndarray]:

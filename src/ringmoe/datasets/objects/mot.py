@@ -49,6 +49,11 @@ def read_mot(root: Path, sequences: Sequence[Path], rotated: bool) -> Found:
             rotated,
             part=part_in(folder / "gt" / "gt.txt", root),
         )
+    known = {folder.resolve() for folder in sequences}
+    for place in sorted({folder.parent for folder in sequences if folder != root}):
+        for folder in sorted(place.iterdir()):
+            if folder.resolve() not in known and any(images_in(folder / n) for n in IMAGE_FOLDERS):
+                found.report("sequence without labels", folder, "it has no gt/gt.txt, left out")
     return found
 
 
@@ -72,7 +77,7 @@ def read_track_lines(file: Path, found: Found, *, least_visibility: float = 0.0)
         if not words:
             continue
         try:
-            frame, identity = int(float(words[0])), int(float(words[1]))
+            frame, identity = _whole(words[0]), _whole(words[1])
             left, top, width, height = map(float, words[2:6])
             flag = float(words[6]) if len(words) > 6 else 1.0
             visibility = float(words[8]) if len(words) == 9 else 1.0
@@ -81,7 +86,7 @@ def read_track_lines(file: Path, found: Found, *, least_visibility: float = 0.0)
                 "line that cannot be read", file, f"line {number}: {text!r} ({error}), left out"
             )
             continue
-        if (frame, identity) in seen:
+        if identity >= 0 and (frame, identity) in seen:  # -1: nobody knows which it is
             found.report(
                 "object twice in a frame",
                 file,
@@ -94,6 +99,13 @@ def read_track_lines(file: Path, found: Found, *, least_visibility: float = 0.0)
         ignored = flag == 0 or visibility < least_visibility
         lines.append((frame, identity, box, ignored, NO_CLASS if kind == "-1" else kind))
     return lines
+
+
+def _whole(word: str) -> int:
+    number = float(word)
+    if not number.is_integer():
+        raise ValueError(f"{word!r} is no whole number")
+    return int(number)
 
 
 def add_frames(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,12 +21,14 @@ from ringmoe.datasets.objects.layouts import find_objects
 from ringmoe.datasets.table import Row
 from ringmoe.errors import DatasetError, RingmoeError
 from ringmoe.scenes import open_scene
+from ringmoe.scenes.gdal import check_picture_end
 
 logger = logging.getLogger(__name__)
 
 # Label files count pixels from 0 or from 1, and round: a box may reach out by so many pixels
 # without anything being wrong.
 _ROUNDING = 1.5
+_UNKNOWN = "unknown class"
 _NO_EDGE = 1e-6  # pixels: what computing an edge may leave of none
 
 
@@ -76,6 +79,14 @@ def number_objects(found: Found, config: DataConfig) -> OpenedObjects:
     sizes = image_sizes(found, config)
     for row, said, size in zip(found.rows, found.annotations, sizes, strict=True):
         if size is None:
+            continue
+        if said.size not in (None, size):
+            found.report(
+                "image of another size than its labels say",
+                row.label or row.where,
+                f"{row.name} has {size[0]} x {size[1]} pixels, its labels are of "
+                f"{said.size[0]} x {said.size[1]}, left out",
+            )
             continue
         opened.rows.append(row)
         opened.sizes.append(size)
@@ -130,7 +141,7 @@ def _numbered(
     for at in np.flatnonzero(unknown):
         name = annotations.names[at]
         found.report(
-            "unknown class",
+            _UNKNOWN,
             where,
             f"{row.name} has an object of class {name!r}, left out: expected one of "
             f"{', '.join(index_of)}; name it in classes, or in ignore",
@@ -189,7 +200,9 @@ def _check_any_known(found: Found, opened: OpenedObjects, config: DataConfig) ->
     names = {name for one in found.annotations for name in one.names}
     if names and not names & {*map(str, config.ignore)} and found.problems:
         known = f"classes {', '.join(opened.classes)}, the files have {', '.join(sorted(names))}"
-        raise DatasetError(f"{config.path}: no object can be used ({known}): {found.problems[0]}")
+        unknown = [problem for problem in found.problems if problem.kind == _UNKNOWN]
+        cause = (unknown or found.problems)[0]
+        raise DatasetError(f"{config.path}: no object can be used ({known}): {cause}")
     if not names and not found.classes:
         first = f": {found.problems[0]}" if found.problems else ""
         raise DatasetError(
@@ -199,31 +212,47 @@ def _check_any_known(found: Found, opened: OpenedObjects, config: DataConfig) ->
 
 
 def image_sizes(found: Found, config: DataConfig) -> list[tuple[int, int] | None]:
-    """Height and width of each row's first image, from its header; None where it has none."""
+    """Height and width of each row's first image, from its header; None where it cannot be used."""
     sizes: list[tuple[int, int] | None] = []
+    colours: list[int] = []
     formats = config.formats(found.rows[0].images) if found.rows else {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # no pixel is read
         for row in found.rows:
             name, path = next(iter(row.images.items()))
             try:
-                sizes.append(_size(path, formats[name]))
+                size, count = _header(path, formats[name])
             except (RingmoeError, OSError) as error:
-                sizes.append(None)
+                size, count = None, 0
                 found.report("image that cannot be opened", path, str(error))
+            sizes.append(size)
+            colours.append(count)
+    usual = Counter(filter(None, colours)).most_common(1)
+    for place, (row, count) in enumerate(zip(found.rows, colours, strict=True)):
+        if count and count != usual[0][0]:
+            sizes[place] = None
+            path = next(iter(row.images.values()))
+            reason = f"it has {count}, others have {usual[0][0]}, left out"
+            found.report("image of another number of colours", path, reason)
     return sizes
 
 
-def _size(path: str, form: ImageFormat) -> tuple[int, int]:
-    """Pillow knows the usual formats' headers four times as fast as GDAL does."""
+def _header(path: str, form: ImageFormat) -> tuple[tuple[int, int], int]:
+    """Height and width, and how many colours, 0 where that is open; without reading pixels.
+
+    Pillow knows the usual formats' headers four times as fast as GDAL does.
+    """
     try:
         if Path(path).suffix.lower() in (".png", ".jpg", ".jpeg", ".bmp"):
             with Image.open(path) as image:
-                return image.height, image.width
+                if image.format in ("PNG", "JPEG"):
+                    check_picture_end(path, image.format)
+                colours = [band for band in image.getbands() if band not in "AP"]
+                return (image.height, image.width), len(colours)
     except (UnidentifiedImageError, Image.DecompressionBombError):
         pass
     scene = open_scene(path, form.sensor, bands=form.bands, encoding=form.encoding)
-    return scene.height, scene.width
+    return (scene.height, scene.width), 0
 
 
 def _edges(boxes: np.ndarray) -> np.ndarray:

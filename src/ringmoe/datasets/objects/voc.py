@@ -72,7 +72,16 @@ def _read_file(
         names.append(name)
     if upright:
         report_upright(found, path, upright)
-    return Annotations.of(boxes, names, ignored, rotated)
+    return Annotations.of(boxes, names, ignored, rotated, size=_size(root))
+
+
+def _size(root: Element) -> tuple[int, int] | None:
+    """Height and width of the image; many a file has none, or zeros."""
+    for tags in (("size/height", "size/width"), ("Img_SizeHeight", "Img_SizeWidth")):
+        words = [(root.findtext(tag) or "").strip() for tag in tags]
+        if all(word.isdigit() and int(word) for word in words):
+            return int(words[0]), int(words[1])
+    return None
 
 
 def _parse(data: bytes) -> Element:

@@ -13,6 +13,7 @@ from ringmoe.tasks.heads.detections import Detections
 from ringmoe.tasks.metrics import DetectionMetrics, TrackingMetrics
 from ringmoe.tasks.object_metrics import OutputMetrics
 from ringmoe.tasks.tracking.options import TrackerOptions
+from ringmoe.tasks.tracking.task import sequence_and_frame
 from ringmoe.tasks.tracking.tracker import the_tracker, track
 from ringmoe.training import gather
 
@@ -69,18 +70,3 @@ class SequenceMetrics(OutputMetrics):
             for number, objects in zip(numbers, tracks, strict=True):
                 metrics.update(sequence, number, objects, frames[number][1])
         return {**metrics.compute(), **super().compute()}
-
-
-def sequence_and_frame(name: str) -> tuple[str, int]:
-    """A frame "SEQUENCE/000001" in its two parts.
-
-    Raises:
-        DatasetError: The name is no such one.
-    """
-    sequence, _, number = name.rpartition("/")
-    if not sequence or not number.isdigit():
-        raise DatasetError(
-            f"{name}: expected frames of sequences, called SEQUENCE/000001: give MOT folders, or a "
-            'simulation with data.labels "tracks"'
-        )
-    return sequence, int(number)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from ringmoe.boxes import Objects
+from ringmoe.datasets import LabelledData, label_of
 from ringmoe.datasets.loader import Cover
+from ringmoe.errors import DatasetError
 from ringmoe.tasks.detection import Detection
 from ringmoe.tasks.oriented_detection import OrientedDetection
 from ringmoe.tasks.task import register
@@ -32,6 +35,10 @@ class Tracking(Detection, TrackerOptions):
         Detection.__post_init__(self)
         TrackerOptions.__post_init__(self)
 
+    def check_data(self, data: LabelledData) -> None:
+        """Raise if examples are no frames of sequences, or nobody knows which object is which."""
+        check_sequences(data)
+
     def metrics(self) -> SequenceMetrics:
         """`hota`, `mota`, `idf1` and others of all sequences; `map50` of the detections."""
         from ringmoe.tasks.tracking.metrics import SequenceMetrics
@@ -52,8 +59,45 @@ class OrientedTracking(OrientedDetection, TrackerOptions):
         OrientedDetection.__post_init__(self)
         TrackerOptions.__post_init__(self)
 
+    def check_data(self, data: LabelledData) -> None:
+        """Raise if examples are no frames of sequences, or nobody knows which object is which."""
+        check_sequences(data)
+
     def metrics(self) -> SequenceMetrics:
         """`hota`, `mota`, `idf1` and others of all sequences; `map50` of the detections."""
         from ringmoe.tasks.tracking.metrics import SequenceMetrics
 
         return SequenceMetrics(self.classes, self.rotated, self)
+
+
+def sequence_and_frame(name: str) -> tuple[str, int]:
+    """A frame "SEQUENCE/000001" in its two parts.
+
+    Raises:
+        DatasetError: The name is no such one.
+    """
+    sequence, _, number = name.rpartition("/")
+    if not sequence or not number.isdigit():
+        raise DatasetError(
+            f"{name}: expected frames of sequences, called SEQUENCE/000001: give MOT folders, or a "
+            'simulation with data.labels "tracks"'
+        )
+    return sequence, int(number)
+
+
+def check_sequences(data: LabelledData) -> None:
+    """Raise unless examples are frames of sequences, and labels tell each object from others.
+
+    Raises:
+        DatasetError: They do not.
+    """
+    for index, name in enumerate(data.names):
+        sequence_and_frame(name)
+        label = label_of(data, index)
+        assert isinstance(label, Objects)
+        kept = label if label.ignored is None else label.take(~label.ignored)
+        if len(kept) and (kept.ids is None or (kept.ids < 0).any()):
+            raise DatasetError(
+                f"{name}: expected labels with the identity of each object, a number from 0 that "
+                "it keeps in all frames: add them, or train `detection`, which needs none"
+            )
