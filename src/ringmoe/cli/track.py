@@ -58,8 +58,8 @@ def track(
     Args:
         checkpoint: A run of `ringmoe finetune` for tracking or detection, horizontal or oriented,
             or the model in it.
-        frames: A folder of images, a MOT sequence, or files; in the order of the last number in
-            their names.
+        frames: A folder of images, a MOT sequence, or files; in the order of the last number that
+            differs in all their names.
         out: One or several files: `.geojson` for lines, `.txt` for MOT text.
         fps: Frames a second, counted by the frames' numbers; none: what `seqinfo.ini` says. Without
             it there are no times and speeds.
