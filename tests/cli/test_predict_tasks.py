@@ -1,6 +1,7 @@
 """predict with the other tasks' models: change, height, several sensors of which one may lack."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,14 @@ from tests.tasks.labelled import make_backbone, write_backbone
 
 from ringmoe.cli import main
 from ringmoe.simulation import write_simulation
-from ringmoe.tasks import Classification, Segmentation, TaskModel, TaskSource, save_task
+from ringmoe.tasks import (
+    Classification,
+    Segmentation,
+    TaskModel,
+    TaskSource,
+    load_task,
+    save_task,
+)
 
 pytestmark = pytest.mark.slow  # each trains
 
@@ -95,11 +103,31 @@ def test_a_scene_is_read_as_what_the_model_learned_from(folder):
     np.testing.assert_array_equal(predict(folder, "decibels", radar, *both)[0], due)
 
 
+def test_what_no_file_declares_can_be_said(folder):
+    """A frame of -1 around the scene; a model that learned from such files needs no word."""
+    with rasterio.open(image(folder, "optical")) as scene:
+        values, profile, names = scene.read(), scene.profile, scene.descriptions
+    values[:, :16] = -1
+    with rasterio.open(image(folder, "framed"), "w", **profile | {"nodata": None}) as file:
+        file.write(values)
+        file.descriptions = names
+    path = image(folder, "framed")
+    assert main(["predict", str(folder / "height"), path, "--out", str(folder / "no.tif")]) == 2
+    due, _ = predict(folder, "height", path, "--nodata", "-1")
+    assert np.isnan(due[:16]).all() and np.isfinite(due[16:]).all()
+    model = load_task(folder / "height" / "model")
+    told = {"image": replace(model.sources["image"], nodata=-1.0)}
+    again = TaskModel(model.backbone, model.task, told)
+    again.load_state_dict(model.state_dict())
+    save_task(again, folder / "told", tile_size=64)
+    np.testing.assert_array_equal(predict(folder, "told", path)[0], due)
+
+
 @pytest.mark.parametrize(
     ("run", "scenes", "message"),
     [
         ("classes", ["optical"], "is a model for classification, one class an image"),
-        ("height", ["height"], "say what each one is"),
+        ("height", ["height"], "say what each band is"),
         ("change", ["optical"], "expected 2 scene(s), before, after, in this order"),
         ("height", ["wrong"], "reflectance"),
     ],
@@ -119,6 +147,18 @@ def test_what_cannot_be_mapped_is_one_line(folder, capsys, run, scenes, message)
     error = capsys.readouterr().err.strip()
     assert message in error and "\n" not in error
     assert not list(folder.glob("*no.*"))
+
+
+def test_a_run_that_is_not_there_or_has_not_ended(folder, capsys):
+    (folder / "begun").mkdir()
+    (folder / "begun" / "config.yaml").write_text("task: height\n")
+    for run, message in (
+        ("nowhere", "nowhere: there is no such folder"),
+        ("begun", "begun: this run has not ended: go on with it (`ringmoe finetune ... --resume`)"),
+    ):
+        words = ["predict", str(folder / run), image(folder, "optical"), "--out", "no.tif"]
+        assert main(words) == 2
+        assert message in capsys.readouterr().err
 
 
 class TestOneMayLack:
@@ -145,8 +185,12 @@ class TestOneMayLack:
     def test_only_if_trained_so(self, folder, tmp_path, capsys):
         words = ["predict", str(folder / "strict"), "--out", str(tmp_path / "m.tif")]
         radar = f"sar_amplitude={image(folder, 'sar_amplitude')}"
-        for scenes in ([radar], [radar, radar], [image(folder, "optical"), radar]):
+        order = "expected 2 scene(s), sar_amplitude, optical, in this order"
+        for scenes, message in (
+            ([radar], "optical is missing, and the model was not trained to do without"),
+            ([radar, radar], order),
+            ([image(folder, "optical"), radar], order),
+        ):
             assert main([words[0], words[1], *scenes, *words[2:]]) == 2
             error = capsys.readouterr().err.strip()
-            assert "expected 2 scene(s), sar_amplitude, optical, in this order" in error
-            assert "\n" not in error
+            assert message in error and "\n" not in error

@@ -34,3 +34,8 @@ def test_a_code_that_is_no_class_is_told():
 def test_codes_that_cannot_be_told_apart(classes):
     with pytest.raises(ConfigError, match="classes"):
         ClassCodes.parse(classes)
+
+
+def test_a_code_is_a_class_or_ignored():
+    with pytest.raises(ConfigError, match="classes, ignore: 0 is a class and ignored"):
+        ClassCodes.parse({"bare": 0, "water": [1, 2]}, [0, 9])

@@ -16,7 +16,7 @@ from tests.processes import PEAK_KIB
 
 from ringmoe.deployment import journal, mapping, predict_scene
 from ringmoe.deployment.journal import Journal, Planes, Progress, fingerprint_scene
-from ringmoe.errors import WriteError
+from ringmoe.errors import ConfigError, WriteError
 
 OPTIONS = {
     "kind": "classes",
@@ -161,12 +161,20 @@ def test_the_journal_speaks_of_what_is_on_disk_only(tmp_path, monkeypatch):
     order = []
     planes = Planes(tmp_path / "map.raw", (1, 4, 4), "u1")
     monkeypatch.setattr(planes, "sync", lambda: order.append("sync"))
+
+    def noted():
+        """What a run that begins now finds."""
+        again = Journal(tmp_path / "m.tif", "x", resume=True)
+        again.close()
+        return again.progress
+
     kept = Journal(tmp_path / "m.tif", "x", resume=True)
+    kept.close()  # others may look
     kept.note(Progress(1, 4), planes)
-    assert not order and Journal(tmp_path / "m.tif", "x", resume=True).progress.rows == 0
+    assert not order and noted().rows == 0
     kept.note(Progress(2, 8), planes, now=True)
     assert order == ["sync"]
-    assert Journal(tmp_path / "m.tif", "x", resume=True).progress == Progress(2, 8)
+    assert noted() == Progress(2, 8)
 
 
 def test_planes_keep_what_is_written(tmp_path):
@@ -205,7 +213,7 @@ def test_a_full_disk_leaves_the_old_map(tmp_path):
         from ringmoe.deployment import predict_scene
         from ringmoe.deployment.cog import Legend, write_cog
         from ringmoe.deployment.journal import Planes
-        from ringmoe.errors import WriteError
+        from ringmoe.errors import ConfigError, WriteError
         from ringmoe.scenes import open_scene
         folder = Path(sys.argv[1])
         scene = open_scene(folder / "scene.tif", "sentinel2-l2a")
@@ -314,3 +322,23 @@ def test_memory_does_not_grow_with_the_rows(tmp_path):
         done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
         peaks.append(float(done.stdout))
     assert peaks[1] - peaks[0] < 50
+
+
+def test_two_runs_do_not_write_one_map(small, tmp_path):
+    """The second is refused while the first is at it; the first is whole, and leaves no lock."""
+    scene, out = small, tmp_path / "map.tif"
+
+    class Asking(Smoothed):
+        asked = False
+
+        def forward(self, observations):
+            if not self.asked:
+                self.asked = True
+                with pytest.raises(ConfigError, match=r"map\.tif: another run is writing it"):
+                    predict_scene(Smoothed(), scene, out, **OPTIONS)
+            return super().forward(observations)
+
+    predict_scene(Asking(), scene, out, **OPTIONS)
+    predict_scene(Smoothed(), scene, tmp_path / "alone.tif", **OPTIONS)
+    np.testing.assert_array_equal(read(out)[0], read(tmp_path / "alone.tif")[0])
+    assert not list(tmp_path.glob(".*"))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 
-from ringmoe.errors import RingmoeWarning, SceneReadError
+from ringmoe.errors import DtypeError, RingmoeWarning, SceneReadError
 from ringmoe.scenes import Window, open_scene
 from ringmoe.sensors import calibrate, get_sensor
 
@@ -190,6 +190,24 @@ def test_nodata_given_replaces_the_declared_one(tmp_path, make_file):
     for nodata, expected in ((None, values[0] != 0), (5, values[0] != 5), (np.nan, True)):
         scene = open_scene(path, "sar-amplitude-dn8", bands=["unknown"], nodata=nodata)
         np.testing.assert_array_equal(scene.read().valid, np.broadcast_to(expected, (3, 4)))
+
+
+def test_the_fill_value_of_a_product_is_no_data_in_all_channels_at_once(tmp_path, make_file):
+    """Sentinel-2's 0, which few files declare; one dark channel is a measurement."""
+    values = np.full((12, 1, 4), 2000, np.uint16)
+    values[:, 0, 0], values[3, 0, 1] = 0, 0
+    path = make_file(tmp_path / "a.tif", values)
+    raster = open_scene(path, "sentinel2-l2a", encoding="baseline-04.00").read()
+    assert raster.valid.tolist() == [[False, True, True, True]]
+    assert open_scene(path, "sentinel2-l2a", nodata=np.nan).read().valid.all()
+    assert open_scene(path, "sentinel2-l2a", encoding="reflectance").read().valid.all()
+
+
+def test_bytes_are_no_reflectance_in_10000_steps(tmp_path, make_file):
+    path = make_file(tmp_path / "a.tif", np.full((12, 2, 2), 90, np.uint8))
+    with pytest.raises(DtypeError, match=r"a\.tif: holds 8-bit .* sensor multispectral-dn8"):
+        open_scene(path, "sentinel2-l2a")
+    assert open_scene(path, "sentinel2-l2a", encoding="reflectance").read().valid.all()
 
 
 def test_nan_is_no_data_and_infinity_is_a_value(tmp_path, make_file):

@@ -63,6 +63,25 @@ def test_values_that_cannot_be_are_refused_with_advice(values, channels, error, 
     assert "\n" not in message
 
 
+def test_no_image_is_at_or_above_0_decibels_throughout():
+    """What amplitudes give that were taken for decibels; a few bright pixels may be anything."""
+    rng = np.random.default_rng(0)
+    amplitude = np.sqrt(rng.exponential(0.05, (1, 32, 32)).astype(np.float32))
+    check_values(amplitude, GRD_VV)
+    read = calibrate(amplitude, get_sensor("sentinel1-grd").encoding("decibel"))
+    with pytest.raises(ValueRangeError, match=r"no amplitude under 1\..* encoding='amplitude'"):
+        check_values(read, GRD_VV)
+    check_values(read[:, :3, :3], GRD_VV)
+
+
+def test_decibels_that_nobody_measures_are_no_amplitude_of_zero():
+    decibel = get_sensor("sentinel1-grd").encoding("decibel")
+    read = calibrate(plane(-9999, -40, 0), decibel)
+    np.testing.assert_allclose(read[0, 0], [np.nan, 0.01, 1], rtol=1e-6)
+    with pytest.raises(ValueRangeError, match=r"1 NaN or infinite.*declare the nodata value"):
+        check_values(read, GRD_VV)
+
+
 def test_pixels_that_are_not_valid_are_not_looked_at():
     values = plane(0.2, np.nan, -9999)
     check_values(values, RED, valid=np.array([[True, False, False]]))

@@ -12,8 +12,8 @@ from PIL import Image
 from safetensors.torch import load_file
 from tests.tasks.labelled import settings, write_backbone, write_images
 
-from ringmoe.datasets import DataConfig, open_data
-from ringmoe.errors import CheckpointError, ConfigError, ValueRangeError
+from ringmoe.datasets import DataConfig, open_data, split_data
+from ringmoe.errors import CheckpointError, ConfigError, SceneReadError, ValueRangeError
 from ringmoe.models import load_model
 from ringmoe.tasks import (
     Finetuning,
@@ -173,6 +173,36 @@ def test_a_run_with_other_labels_or_another_split_is_not_resumed(tmp_path, check
             train(*other)
 
 
+@pytest.mark.parametrize("part", ["train", "validation"])
+def test_a_damaged_image_is_mended_and_the_run_goes_on(tmp_path, checkpoint, part, caplog):
+    """Found in the middle of training, or of an evaluation: nothing is done twice, or left out."""
+    data = write_images(tmp_path / "data")
+    whole = finetune("segmentation", settings(checkpoint, tmp_path / "a"), data, progress=False)
+    examples = open_data(data, "mask")
+    split = split_data(examples, data)
+    config = settings(checkpoint, tmp_path / "b")
+    name = examples.names[split["validation"][0]]
+    if part == "train":
+        loader = make_loader(examples, split["train"], config, Ranks())
+        first, *more = (set(loader.batch(step).names) for step in range(3))
+        name = sorted(set.union(*more) - first)[0]
+    image = data.path / name
+    picture, damaged = np.asarray(Image.open(image)), bytearray(image.read_bytes())
+    damaged[len(damaged) // 2] ^= 255  # header and end are whole
+    image.write_bytes(damaged)
+    with pytest.raises(SceneReadError, match="may be truncated or damaged"):
+        finetune("segmentation", config, data, progress=False)
+    assert RunFolder(config.out).latest_checkpoint() is not None
+    Image.fromarray(picture).save(image, compress_level=1)
+    resumed = finetune("segmentation", config, data, resume=True, progress=False)
+    for file in ("model.safetensors", "task.safetensors"):
+        a, b = (load_file(result.model_dir / file) for result in (whole, resumed))
+        assert all(torch.equal(a[key], b[key]) for key in a)
+    lines = [(run.run_dir / "validation.jsonl").read_text() for run in (whole, resumed)]
+    assert lines[0] == lines[1]
+    assert "files of the data have changed since the run began" in caplog.text
+
+
 def test_a_run_of_a_version_that_knew_fewer_settings_is_resumed(tmp_path, checkpoint, data):
     """What its file lacks was as it is by default; a setting that is not so is another run's."""
     finetune("segmentation", settings(checkpoint, tmp_path / "run", steps=1), data, progress=False)
@@ -306,6 +336,22 @@ def test_classes_are_weighed_by_what_there_is_of_them(data):
     [
         ("dreaming", {}, ConfigError, "task: expected one of .*segmentation.* got 'dreaming'"),
         ("segmentation", {"options": {"chanels": 8}}, ConfigError, "unknown option chanels"),
+        (
+            "segmentation",
+            {"options": {"channels": "abc"}},
+            ConfigError,
+            "a whole number, got 'abc'",
+        ),
+        ("segmentation", {"options": {"channels": 16.5}}, ConfigError, r"whole number, got 16\.5"),
+        ("segmentation", {"options": {"dice": "much"}}, ConfigError, "dice must be a number, got"),
+        ("segmentation", {"options": {"class_weights": 3}}, ConfigError, "a list, each a number"),
+        (
+            "segmentation",
+            {"options": {"classes": ["x", "y"]}},
+            ConfigError,
+            r"options\.classes: the data have green, red, got x, y: name them in data\.classes",
+        ),
+        ("change", {}, ConfigError, r"data\.sensors: change compares two dates: .*before: rgb-dn8"),
         ("segmentation", {"crop_size": 40}, ConfigError, "crop_size: expected a multiple of 32"),
         ("segmentation", {"crop_size": 0}, ConfigError, "crop_size: expected a multiple of 32"),
         ("segmentation", {"missing": 0.3}, ConfigError, "missing: expected several modalit"),

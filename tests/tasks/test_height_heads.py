@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from tests.tasks.pyramids import SIZE, TASKS, WIDTHS, head_of, pyramid
 from torch.testing import assert_close
 
+from ringmoe.tasks import Height
+
 heights = pytest.mark.parametrize("name", ["bins", "regression"])
 
 
@@ -69,3 +71,27 @@ def test_regression_begins_near_the_ground():
     torch.nn.init.zeros_(head.regress.weight)
     output = head([pyramid(1)], SIZE)
     assert_close(output, torch.full_like(output, 30 / (1 + np.exp(3))))
+
+
+class Tall:
+    """Labels of which one in the middle is tall; the first knows no height."""
+
+    names = ("a", "b", "c")
+
+    def __len__(self):
+        return 3
+
+    def label(self, index):
+        heights = np.full((4, 4), np.nan if index == 0 else 12.0, np.float32)
+        heights[0, 0] = 150.0 if index == 1 else np.nan
+        return heights
+
+
+def test_labels_out_of_reach_are_said_before_training(caplog):
+    Height(high=150.0).check_data(Tall())
+    assert not caplog.messages
+    Height(high=100.0).check_data(Tall())
+    assert caplog.messages == [
+        "b: heights up to 150 m, out of reach of options.high, 100 m: raise it, or name the number "
+        "in data.ignore if it is no height"
+    ]

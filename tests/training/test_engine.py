@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+import signal
 
 import pytest
 import torch
@@ -102,8 +104,8 @@ def test_a_resumed_run_ends_with_the_same_weights_bit_for_bit(tmp_path, ema):
     through = Trainer(ToyObjective(), settings)
     fit(through, ToyData(), RunFolder(tmp_path / "a"), progress=False)
 
-    class Stop(Exception):
-        pass
+    class Stop(BaseException):
+        """As a kill: nothing can be saved."""
 
     def stop(step):
         if step == 7:
@@ -125,6 +127,55 @@ def test_a_resumed_run_ends_with_the_same_weights_bit_for_bit(tmp_path, ema):
         for x in "ab"
     )
     assert a == b
+
+
+class Unreadable(ToyData):
+    """Whose eighth batch is damaged until it is mended."""
+
+    damaged = True
+
+    def iterate(self, start_step, stop_step):
+        for step, batch in zip(
+            range(start_step, stop_step), super().iterate(start_step, stop_step), strict=True
+        ):
+            if step == 7 and self.damaged:
+                raise OSError("truncated")
+            yield batch
+
+
+def interrupt(step):
+    if step == 7:
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def fail(step):
+    if step == 7:
+        raise OSError("truncated")
+
+
+@pytest.mark.parametrize(
+    ("data", "after_step", "error"),
+    [
+        (Unreadable(), None, OSError),
+        (ToyData(), fail, OSError),
+        (ToyData(), interrupt, KeyboardInterrupt),
+    ],
+)
+def test_what_was_done_is_saved_before_training_ends(tmp_path, data, after_step, error):
+    """Steps 6 and 7 of 10, with a checkpoint every 5; then it goes on to the same weights."""
+    through = Trainer(ToyObjective(), config())
+    fit(through, ToyData(), RunFolder(tmp_path / "a"), progress=False)
+    run = RunFolder(tmp_path / "b")
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(error):
+        fit(Trainer(ToyObjective(), config()), data, run, progress=False, after_step=after_step)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert run.latest_checkpoint().name == "step-000007"
+    data.damaged = False
+    resumed = Trainer(ToyObjective(seed=5), config())
+    resumed.load(run.latest_checkpoint())
+    fit(resumed, data, run, progress=False)
+    assert torch.equal(flat(resumed.objective), flat(through.objective))
 
 
 def test_training_ends_where_it_is_told_to(tmp_path):

@@ -16,7 +16,6 @@ from ringmoe.archive.changes import digest_of
 from ringmoe.archive.checks import Limits, check_tile
 from ringmoe.archive.index import Index, StreamKey
 from ringmoe.archive.journal import FileRecord, Journal
-from ringmoe.archive.lock import alone_in
 from ringmoe.archive.reading import (
     check_name,
     ground_sampling_distance,
@@ -33,11 +32,13 @@ from ringmoe.archive.sources import SourceFile, list_files
 from ringmoe.archive.thumbnails import write_thumbnails
 from ringmoe.archive.tiling import plan_tiles
 from ringmoe.errors import ArchiveError, RingmoeError, WriteError
+from ringmoe.locks import alone
 from ringmoe.sampling.hashing import mix, name_key
 from ringmoe.scenes import Scene, Window
 
 logger = logging.getLogger(__name__)
 
+LOCK = "ingest.lock"
 Progress = Callable[[float, int], None]
 
 
@@ -105,7 +106,10 @@ class _Ingest:
         if (self.out / index_file.FILE_NAME).exists():
             return self._finished()
         self._make_folder()
-        with alone_in(self.out):
+        taken = ArchiveError(
+            f"{self.out}: another ingest is writing here: let it end, or choose another folder"
+        )
+        with alone(self.out / LOCK, taken):
             if (self.out / index_file.FILE_NAME).exists():  # another ingest has just ended
                 return self._finished()
             return self._go_on()

@@ -12,7 +12,7 @@ from ringmoe.cli._map_picture import draw_map
 from ringmoe.cli._predict_objects import find_objects
 from ringmoe.deployment import MapResult, forward_threads, predict_scene
 from ringmoe.deployment.journal import check_outputs, files_of
-from ringmoe.errors import ConfigError
+from ringmoe.errors import CheckpointError, ConfigError
 from ringmoe.models.folder import TASK, TASK_WEIGHTS
 from ringmoe.pruning.fingerprint import fingerprint
 from ringmoe.reports.objects import check_picture
@@ -29,6 +29,7 @@ def predict(
     bands: list[str] | None = None,
     encoding: str | None = None,
     encodings: dict[str, str] | None = None,
+    nodata: float | None = None,
     tile_size: int = 0,
     overlap: int | None = None,
     batch_size: int = 8,
@@ -59,6 +60,8 @@ def predict(
         encoding: How the scene's numbers become units; none: as in what the model learned from.
         encodings: The same by image, for several: `--encodings.sar_amplitude decibel`. An image
             that is named here is not read as `encoding` says.
+        nodata: The number in the scene that means "no data", where the file does not say; none: as
+            in what the model learned from.
         tile_size: Pixels of a tile's side, a multiple of 32; 0: that of the model's training.
         overlap: Pixels that tiles share with their neighbours; none: a quarter of a tile. For a
             detector best a little more than the longest object.
@@ -89,7 +92,8 @@ def predict(
         _refuse(of_maps, "maps", checkpoint, model)
     else:
         _refuse(thresholds, "detectors", checkpoint, model)
-    opened = open_images(model, scenes, bands, {**_one(encoding, model), **(encodings or {})})
+    given = {**_one(encoding, model), **(encodings or {})}
+    opened = open_images(model, scenes, bands, given, nodata)
     check_outputs([picture], files_of(opened.values()))
     shared: dict[str, Any] = {
         "tile_size": tile_size or facts["tile_size"],
@@ -145,8 +149,18 @@ def _refuse(options: Mapping[str, Any], of: str, checkpoint: Path, model: TaskMo
 
 
 def model_folder(checkpoint: Path) -> Path:
-    """The folder of the task's model: `checkpoint` itself, or `model` in a run's folder."""
+    """The folder of the task's model: `checkpoint` itself, or `model` in a run's folder.
+
+    Raises:
+        CheckpointError: There is no such folder, or its run has not ended.
+    """
+    if not checkpoint.exists():
+        raise CheckpointError(f"{checkpoint}: there is no such folder; expected a task's model")
     inner = checkpoint / "model"
+    if not inner.exists() and (checkpoint / "config.yaml").is_file():
+        raise CheckpointError(
+            f"{checkpoint}: this run has not ended: go on with it (`ringmoe finetune ... --resume`)"
+        )
     return inner if (inner / TASK).is_file() else checkpoint
 
 
@@ -155,6 +169,7 @@ def open_images(
     scenes: Sequence[str],
     bands: Sequence[str] | None,
     encodings: Mapping[str, str],
+    nodata: float | None = None,
 ) -> dict[str, Scene]:
     """The scenes by the names that the model knows them by, with its channels.
 
@@ -176,6 +191,7 @@ def open_images(
             bands=bands,
             channels=model.sources[name].channels,
             encoding=encodings.get(name, model.sources[name].encoding),
+            nodata=model.sources[name].nodata if nodata is None else nodata,
         )
         for name, path in paths.items()
     }
@@ -191,6 +207,12 @@ def _by_name(scenes: Sequence[str], model: TaskModel) -> dict[str, str]:
     enough = bool(named) if model.may_lack else set(named) == set(names)
     if len(named) == len(scenes) and enough:
         return {name: named[name] for name in names if name in named}
+    lacking = [name for name in names if name not in named]
+    if named and len(named) == len(scenes) == len({*scenes}) and lacking:
+        raise ConfigError(
+            f"{', '.join(lacking)} is missing, and the model was not trained to do without: give "
+            "it too, or fine-tune with `missing` over 0"
+        )
     few = "; it may do with fewer, by name: " if model.may_lack else "; or by name: "
     raise ConfigError(
         f"expected {len(names)} scene(s), {', '.join(names)}, in this order{few}"

@@ -41,6 +41,7 @@ def track(
     class_wise: bool | None = None,
     bands: list[str] | None = None,
     encoding: str | None = None,
+    nodata: float | None = None,
     tile_size: int = 0,
     overlap: int | None = None,
     batch_size: int = 8,
@@ -79,6 +80,8 @@ def track(
         bands: What each band of a frame is, in file order; none: the file's own names, or the
             sensor's order.
         encoding: How a frame's numbers become units; none: as in what the model learned from.
+        nodata: The number in frames that means "no data", where the files do not say; none: as in
+            what the model learned from.
         tile_size: Pixels of a tile's side, a multiple of 32; 0: that of the model's training.
         overlap: Pixels that tiles share with their neighbours, best a little more than the longest
             object; none: a quarter of a tile.
@@ -118,6 +121,7 @@ def track(
         bands=bands,
         channels=source.channels,
         encoding=encoding or source.encoding,
+        nodata=source.nodata if nodata is None else nodata,
     )
     result = track_video(
         lambda observations: task.decode(model(observations)),

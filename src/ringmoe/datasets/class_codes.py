@@ -56,6 +56,11 @@ class ClassCodes:
             raise ConfigError(
                 f"classes, ignore: expected numbers or colours, got both: {[*flat, *ignore]}"
             )
+        both = [str(code) for code in flat if _number(code) in {_number(other) for other in ignore}]
+        if both:
+            raise ConfigError(
+                f"classes, ignore: {', '.join(both)} is a class and ignored: expected either"
+            )
         return cls(
             names=tuple(map(str, classes)),
             codes=tuple(tuple(map(_number, group)) for group in codes),

@@ -23,11 +23,13 @@ class ImageFormat:
         sensor: What the values are.
         bands: What each band of a file is, in file order; None where the file or the sensor says.
         encoding: How numbers become units; None for the sensor's first.
+        nodata: The number that means "no data"; None where the files say.
     """
 
     sensor: Sensor
     bands: tuple[str, ...] | None
     encoding: str | None
+    nodata: float | None = None
 
     @property
     def calibration(self) -> Calibration:
@@ -49,6 +51,7 @@ class DataConfig:
         bands: What each band of a file is, in file order, "-" for one to skip; none: the file's
             own names, or the sensor's order.
         encoding: How a file's numbers become units; none: the sensor's first encoding.
+        nodata: The number in images that means "no data", in place of what the files declare.
         sensors: In place of `sensor`: image name to sensor, for images of several modalities
             (`{sar_amplitude: sentinel1-grd, multispectral: sentinel2-l1c}`) or dates (`before`,
             `after`).
@@ -75,6 +78,7 @@ class DataConfig:
     sensor: str = ""
     bands: list[str] = field(default_factory=list)
     encoding: str = ""
+    nodata: float | None = None
     sensors: dict[str, str] = field(default_factory=dict)
     image_bands: dict[str, list[str]] = field(default_factory=dict)
     image_encodings: dict[str, str] = field(default_factory=dict)
@@ -162,7 +166,7 @@ class DataConfig:
                 f"sensors: no image can be called {name!r}: expected image, before and after, or "
                 f"modalities ({', '.join(MODALITIES)})"
             )
-        found = ImageFormat(sensor, tuple(bands) or None, encoding or None)
+        found = ImageFormat(sensor, tuple(bands) or None, encoding or None, self.nodata)
         _ = found.calibration  # an unknown encoding is told before any file is read
         return found
 

@@ -25,11 +25,13 @@ class Source:
         sensor: Where it comes from.
         channels: Which of the sensor's channels it has, in order.
         encoding: How the numbers in its files became units; None for the sensor's first.
+        nodata: The number that meant "no data"; None where the files say.
     """
 
     sensor: Sensor
     channels: tuple[Channel, ...]
     encoding: str | None = None
+    nodata: float | None = None
 
     @property
     def modality(self) -> str:
@@ -132,7 +134,9 @@ class LabelledData(Protocol):
     def __getitem__(self, index: int) -> Example: ...
 
 
-def fingerprint(data: LabelledData, split: Mapping[str, np.ndarray] | None = None) -> str:
+def fingerprint(
+    data: LabelledData, split: Mapping[str, np.ndarray] | None = None, *, sizes: bool = True
+) -> str:
     """What a resumed run compares: the same data give the same 16 hexadecimal digits.
 
     Of kind, classes, sensors, channels and names, and of the files' sizes in bytes, the classes and
@@ -142,6 +146,7 @@ def fingerprint(data: LabelledData, split: Mapping[str, np.ndarray] | None = Non
     Args:
         data: The data.
         split: Indices of each part; goes into the digits too.
+        sizes: Whether the files' sizes do: a file that was mended is another one.
     """
     facts: dict[str, Any] = {
         "kind": data.kind,
@@ -151,7 +156,7 @@ def fingerprint(data: LabelledData, split: Mapping[str, np.ndarray] | None = Non
             for name, source in data.sources.items()
         },
         "names": list(data.names),
-        "sizes": [int(size) for size in getattr(data, "sizes", ())],
+        "sizes": [int(size) for size in getattr(data, "sizes", ())] if sizes else [],
     }
     class_of = getattr(data, "class_of", None)
     if class_of is not None:

@@ -137,4 +137,6 @@ def whole_image(scene: Scene) -> Window:
 
 def open_image(path: str, form: ImageFormat) -> Scene:
     """One image file, still unread."""
-    return open_scene(path, form.sensor, bands=form.bands, encoding=form.encoding)
+    return open_scene(
+        path, form.sensor, bands=form.bands, encoding=form.encoding, nodata=form.nodata
+    )

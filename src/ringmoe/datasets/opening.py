@@ -105,7 +105,7 @@ def _sources(row: Row, formats: dict[str, ImageFormat]) -> dict[str, Source]:
     """What the images of an example are."""
     opened = {name: open_image(row.images[name], form) for name, form in formats.items()}
     return {
-        name: Source(scene.sensor, scene.channels, formats[name].encoding)
+        name: Source(scene.sensor, scene.channels, formats[name].encoding, formats[name].nodata)
         for name, scene in opened.items()
     }
 

@@ -125,9 +125,10 @@ def _draw(
     split = {part: members[parts == number] for number, part in enumerate(named)}
     empty = [part for part in split if not len(split[part])]
     if empty and len(members) > len(named):
+        smaller = "" if data.kind == "class" else "cut smaller tiles (data.tile_size), "
         raise DatasetError(
-            f"nothing is left for {', '.join(empty)} among {len(members)} examples: cut smaller "
-            "tiles (data.tile_size), give more images, or name the split yourself"
+            f"nothing is left for {', '.join(empty)} among {len(members)} examples: {smaller}give "
+            "more images, or name the split yourself (data.split)"
         )
     return {part: split.get(part, members[:0]) for part in PARTS}
 

@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +17,7 @@ import numpy as np
 
 from ringmoe.errors import ConfigError, WriteError
 from ringmoe.files import check_writable, replacing
+from ringmoe.locks import alone
 from ringmoe.scenes import Scene
 from ringmoe.scenes.source import Source
 
@@ -127,23 +128,31 @@ class Journal:
     Attributes:
         folder: Where the unfinished parts lie.
         progress: What is on disk; at first, what an earlier run has left.
+
+    Raises:
+        ConfigError: Another process is making the same map.
+        WriteError: The folder cannot be made.
     """
 
     def __init__(self, out: Path, fingerprint: str, *, resume: bool) -> None:
         self.folder = out.with_name(f".{out.name}.unfinished")
         self.progress = Progress()
         self._fingerprint, self._written = fingerprint, time.monotonic()
+        try:
+            out.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WriteError(
+                f"cannot write {out}: {error.strerror}; check the folder and its permissions"
+            ) from error
+        self._lock = ExitStack()
+        taken = ConfigError(f"{out}: another run is writing it: let it end, or choose another name")
+        self._lock.enter_context(alone(out.with_name(f".{out.name}.lock"), taken))
         found = self._read() if resume else {}
         if found.get("fingerprint") == fingerprint:
             self.progress = Progress(**found["progress"])
         else:
             self.remove()
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise WriteError(
-                f"cannot write {out}: {error.strerror}; check the folder and its permissions"
-            ) from error
+        self.folder.mkdir(exist_ok=True)
 
     def note(self, progress: Progress, *parts: Part, now: bool = False) -> None:
         """Take down how far it is, every few seconds or `now`; first brings `parts` on disk."""
@@ -160,6 +169,10 @@ class Journal:
         """Remove the folder: the map is finished, or nothing of it is of use."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def close(self) -> None:
+        """Let others write the map."""
+        self._lock.close()
+
     def _read(self) -> dict[str, Any]:
         try:
             return json.loads((self.folder / _JOURNAL).read_text(encoding="utf-8"))
@@ -169,13 +182,15 @@ class Journal:
 
 @contextmanager
 def kept_if_useful(journal: Journal) -> Iterator[None]:
-    """Remove the unfinished map after an error if it has no row that is of use."""
+    """Let go of an unfinished map, and after an error remove it if no row of it is of use."""
     try:
         yield
     except BaseException:
         if not journal.progress.rows:
             journal.remove()
         raise
+    finally:
+        journal.close()
 
 
 def fingerprint_scene(scene: Scene) -> dict[str, Any]:

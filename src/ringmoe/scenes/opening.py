@@ -9,8 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from ringmoe.errors import (
     ConfigError,
+    DtypeError,
     GeoreferenceError,
     RingmoeWarning,
     SceneReadError,
@@ -27,6 +30,8 @@ from ringmoe.scenes.source import Source, Stack
 from ringmoe.sensors import POLARISATIONS, Calibration, Sensor, get_sensor
 
 Derivation = Literal["total-power", "single-look"]
+
+_FINE_SCALE = 1e-3  # of a number's step; 255 such steps are next to nothing
 
 
 def open_scene(
@@ -54,7 +59,8 @@ def open_scene(
             two polarisations.
         channels: Which to give, in that order; None for all that the file has, in file order.
         encoding: How numbers become units, a name of `Sensor.encodings`; None for the first.
-        nodata: The number that means "no data", in place of what the file declares; NaN for none.
+        nodata: The number that means "no data", in place of what the file and the sensor's
+            products declare; NaN for none.
         derive: What to compute from a T3, C3 or C2 folder. "total-power": the span, read as
             amplitude (its square root) of the sensor "sar-total-power"; digital values are the
             span itself. "single-look": complex single looks drawn from the matrices; a draw, not a
@@ -93,6 +99,7 @@ def open_scene(
         assignments=assign_bands(found, sensor, bands, channels),
         nodata=nodata,
     )
+    _refuse_bytes(scene)
     if encoding is None:
         _warn_of_scaling(scene)
     return scene
@@ -206,6 +213,17 @@ def _scene_name(source: str | Path | Sequence[str | Path], path: Path) -> str:
     if path.name in {*ORDERS, "S2"}:  # the folder above has the name of the product
         return f"{path.absolute().parent.name}-{path.name}"
     return path.stem
+
+
+def _refuse_bytes(scene: Scene) -> None:
+    """255 of 10000 is 0.03: 8-bit pictures are no reflectance, whoever made them."""
+    scale = scene.calibration.scale
+    if scene.dtype == np.uint8 and scale <= _FINE_SCALE:
+        kind = "multispectral" if scene.sensor.modality == "multispectral" else "rgb"
+        raise DtypeError(
+            f"{scene.path}: holds 8-bit numbers, expected 16 bits of {scene.sensor.name}, scaled "
+            f"by {scale:g}: an 8-bit picture of a product has no unit: use the sensor {kind}-dn8"
+        )
 
 
 def _warn_of_scaling(scene: Scene) -> None:

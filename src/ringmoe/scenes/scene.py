@@ -105,7 +105,8 @@ class Scene:
 
         Returns:
             `(C, H, W)` of `dtype`, and `(H, W)` bool: false where a channel is "no data", NaN (for
-            complex: I or Q is NaN, or both are "no data"), or the file's mask says so.
+            complex: I or Q is NaN, or both are "no data"), all channels hold the product's fill
+            value, or the file's mask says so.
 
         Raises:
             SceneReadError: The file is truncated, damaged or gone.
@@ -124,6 +125,8 @@ class Scene:
             else:
                 out[...] = next(rest)
             valid = valid & ~is_nodata(out, nodata)
+        if self.calibration.fill is not None and self.nodata is None:
+            valid = valid & ~(digital == self.calibration.fill).all(axis=0)
         return digital, valid
 
     def _inside(self, window: Window | None) -> Window:

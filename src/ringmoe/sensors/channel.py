@@ -102,9 +102,12 @@ class Calibration:
             intensity, whose square root is the amplitude. "decibel": intensity in dB, whose
             amplitude is `10 ** (x / 20)`.
         source: The document that defines it.
+        fill: The digital number that products of this kind hold in all channels where nothing was
+            measured, whether or not a file declares it.
     """
 
     scale: float = 1.0
     offset: float = 0.0
     form: Literal["linear", "intensity", "decibel"] = "linear"
     source: str = ""
+    fill: float | None = None

@@ -14,10 +14,12 @@ _ROUNDING = 1e-6
 
 # Within their range, values can still betray the wrong encoding. No image is darker throughout than
 # -0.1 (8-bit numbers read as Landsat's 16-bit ones are), nor than two counts of 0.0001 (reflectance
-# scaled once more is), nor has half of its pixels above +14 dB (uncalibrated SAR has).
+# scaled once more is), nor has half of its pixels above +14 dB (uncalibrated SAR has), nor all of
+# them at or above 0 dB (amplitudes taken for decibels have).
 _DARKEST_IMAGE = -0.1
 _FAINTEST_IMAGE = 2e-4
 _BRIGHTEST_MEDIAN = 5.0
+_SOME_PIXELS = 64  # of which one at least is under 0 dB, as no image of so many pixels has none
 
 
 def check_values(
@@ -122,6 +124,12 @@ def _check_plausible(values: np.ndarray, channels: Sequence[Channel], where: str
             raise ValueRangeError(
                 f"{where}: channel {channel.name} has a median amplitude of {median:.4g}, expected "
                 f"at most {_BRIGHTEST_MEDIAN:g}; {_UNCALIBRATED}"
+            )
+        if channel.unit == "amplitude" and plane.size >= _SOME_PIXELS and plane.min() >= 1:
+            raise ValueRangeError(
+                f"{where}: channel {channel.name} has no amplitude under {plane.min():.4g}, "
+                "expected some under 1 (0 dB); the encoding does not fit the file: if it holds "
+                "amplitude and no decibels use encoding='amplitude'"
             )
 
 

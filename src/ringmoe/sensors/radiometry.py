@@ -10,6 +10,8 @@ from ringmoe.errors import DtypeError
 from ringmoe.sensors.channel import Calibration, Channel
 from ringmoe.sensors.checks import check_kind, check_planes
 
+_LEAST_DECIBEL = -200.0  # sensors reach -40; -9999 and the like mean "no data"
+
 
 def calibrate(digital: np.ndarray, calibration: Calibration) -> np.ndarray:
     """Digital numbers to the channel's unit.
@@ -20,7 +22,8 @@ def calibrate(digital: np.ndarray, calibration: Calibration) -> np.ndarray:
 
     Returns:
         The same shape, float32, or complex64 where the input is complex. Negative intensity (which
-        noise subtraction leaves) becomes negative amplitude, so that `check_values` sees it.
+        noise subtraction leaves) becomes negative amplitude, and decibels that nobody can measure
+        become NaN, so that `check_values` sees them.
 
     Raises:
         DtypeError: Complex numbers with an offset or as intensity or decibels: their phase would
@@ -38,6 +41,7 @@ def calibrate(digital: np.ndarray, calibration: Calibration) -> np.ndarray:
     if calibration.form == "intensity":
         return np.copysign(np.sqrt(np.abs(values)), values)
     if calibration.form == "decibel":
+        values = np.where(values < _LEAST_DECIBEL, np.float32(np.nan), values)
         with np.errstate(over="ignore"):  # becomes infinite: check_values tells
             return np.power(np.float32(10), values / np.float32(20))
     return values

@@ -25,7 +25,7 @@ from ringmoe.datasets import (
     split_data,
     write_split,
 )
-from ringmoe.datasets.config import PARTS
+from ringmoe.datasets.config import DATES, PARTS
 from ringmoe.datasets.split_file import Split
 from ringmoe.errors import ConfigError, DatasetError
 from ringmoe.models import PRESETS, RingMoE, create_model, load_model, read_config
@@ -110,7 +110,15 @@ def finetune(
         validation_loader = make_loader(examples, share, config) if len(unseen) else None
         known = fingerprint(examples, parts)
         defaults = defaults_of(FinetuneConfig) | {"data": defaults_of(DataConfig)}
-        run = begin_run(config.out, settings, known, ranks, resume=resume, defaults=defaults)
+        run = begin_run(
+            config.out,
+            settings,
+            known,
+            ranks,
+            resume=resume,
+            defaults=defaults,
+            contents=fingerprint(examples, parts, sizes=False),
+        )
         if ranks.is_main:
             write_split(run.path / SPLIT, examples, parts)
         objective = Finetuning(model, layer_decay=config.layer_decay, head_rate=config.head_rate)
@@ -123,6 +131,7 @@ def finetune(
             every=config.evaluate_every,
             patience=config.patience,
         )
+        validation.catch_up()
         if not validation.ended:
             fit(trainer, loader, run, progress=progress, after_step=validation)
         best = validation.finish()
@@ -138,6 +147,11 @@ def _open(
     """Examples and their parts."""
     if isinstance(data, DataConfig):
         data.check()
+        if TASKS[task].dates == len(DATES) and set(data.sensors) != set(DATES):
+            raise ConfigError(
+                f"data.sensors: {task} compares two dates: expected one sensor for each, e.g. "
+                f"{{before: {data.sensor or 'rgb-dn8'}, after: {data.sensor or 'rgb-dn8'}}}"
+            )
         examples: LabelledData = open_data(data, TASKS[task].label_kind)
         return examples, split_data(examples, data)
     if split is None:
@@ -157,7 +171,12 @@ def make_task(
     """The task with its options, its classes those of the data."""
     options: dict[str, Any] = {"task": name, **config.options}
     if examples.classes:
-        options.setdefault("classes", examples.classes)
+        given = tuple(options.setdefault("classes", examples.classes))
+        if given != examples.classes:
+            raise ConfigError(
+                f"options.classes: the data have {', '.join(examples.classes)}, got "
+                f"{', '.join(map(str, given))}: name them in data.classes"
+            )
     if config.balance_classes:
         if "class_weights" not in {field.name for field in fields(TASKS[name])}:
             raise ConfigError(f"balance_classes: expected false, task {name} weighs no classes")

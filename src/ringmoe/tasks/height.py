@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ringmoe.datasets import LabelledData, label_of
 from ringmoe.tasks.heads.bins import BinsHead
 from ringmoe.tasks.heads.blocks import in_full
 from ringmoe.tasks.heads.regression import RegressionHead
@@ -19,7 +22,10 @@ from ringmoe.training import Terms
 if TYPE_CHECKING:
     from torchmetrics import MetricCollection
 
+logger = logging.getLogger(__name__)
+
 HEADS = 8  # of the attention
+_LOOKED_AT = 64  # labels, before training
 
 
 @register
@@ -65,6 +71,22 @@ class Height(Task):
         expect(self, "channels", fits, f"positive, and for bins a multiple of {HEADS}")
         expect(self, "huber", self.huber > 0, "positive")
         expect(self, "floor", self.floor > 0, "positive")
+
+    def check_data(self, data: LabelledData) -> None:
+        """Warn of labels that the head cannot reach; some of many are looked at."""
+        some = np.unique(np.linspace(0, len(data) - 1, min(len(data), _LOOKED_AT)).astype(int))
+        for index in some:
+            label = np.asarray(label_of(data, int(index)))
+            highest = float(np.nanmax(label)) if np.isfinite(label).any() else self.low
+            if highest > self.high:
+                logger.warning(
+                    "%s: heights up to %.4g m, out of reach of options.high, %g m: raise it, or "
+                    "name the number in data.ignore if it is no height",
+                    data.names[index],
+                    highest,
+                    self.high,
+                )
+                return
 
     @property
     def outputs(self) -> int:

@@ -28,17 +28,19 @@ class TaskSource:
         channels: The sensor's names of the channels, in order.
         encoding: How the numbers in the files that it learned from became units; None for the
             sensor's first.
+        nodata: The number that meant "no data" in them; None where they said.
     """
 
     sensor: str
     channels: tuple[str, ...]
     encoding: str | None = None
+    nodata: float | None = None
 
     @classmethod
     def of(cls, source: Source) -> TaskSource:
         """That of labelled data."""
         channels = tuple(channel.name for channel in source.channels)
-        return cls(source.sensor.name, channels, source.encoding)
+        return cls(source.sensor.name, channels, source.encoding, source.nodata)
 
     @property
     def instrument(self) -> Sensor:

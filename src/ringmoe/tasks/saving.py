@@ -105,7 +105,12 @@ def load_task(
     try:
         made = _task(facts["task"])
         sources = {
-            name: TaskSource(source["sensor"], tuple(source["channels"]), source.get("encoding"))
+            name: TaskSource(
+                source["sensor"],
+                tuple(source["channels"]),
+                source.get("encoding"),
+                source.get("nodata"),
+            )
             for name, source in facts["sources"].items()
         }
         if task is not None and made.name != task:

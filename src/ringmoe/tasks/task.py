@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_type_hints
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ringmoe.datasets import LabelKind, LabelledData
 from ringmoe.datasets.loader import Cover
 from ringmoe.errors import ConfigError
+from ringmoe.tasks.option_types import fits, words_of
 from ringmoe.training import Terms
 
 Pyramid = Sequence[Tensor]
@@ -145,7 +146,12 @@ def task_from(values: Mapping[str, Any]) -> Task:
     lacking = [key for key, f in known.items() if f.default is MISSING and key not in options]
     if lacking:
         raise ConfigError(f"task {name}: expected a value for {', '.join(lacking)}")
-    return TASKS[name](**{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})
+    options = {key: tuple(v) if isinstance(v, list) else v for key, v in options.items()}
+    types = get_type_hints(TASKS[name])
+    for key, value in options.items():
+        if not fits(value, types[key]):
+            raise ConfigError(f"task {name}: {key} must be {words_of(types[key])}, got {value!r}")
+    return TASKS[name](**options)
 
 
 def expect(task: Task, option: str, allowed: bool, expected: str) -> None:

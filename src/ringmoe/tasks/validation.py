@@ -91,6 +91,15 @@ class Validation:
         ranks.sum_(ends)
         return bool(ends)
 
+    def catch_up(self) -> None:
+        """Evaluate after the step that a run is resumed from, where that had failed.
+
+        Every rank must call.
+        """
+        step = self.trainer.steps_taken
+        if step and all(line["step"] != step for line in self.lines):
+            self(step)
+
     @property
     def best(self) -> Figures | None:
         """The best line so far."""

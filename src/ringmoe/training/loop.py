@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
+import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from itertools import islice
+from types import FrameType
 from typing import Any, Protocol
 
 from ringmoe.errors import NonFiniteLossError
 from ringmoe.files import replacing
 from ringmoe.training.allocator import keep_freed_memory
+from ringmoe.training.checkpoint import step_of
 from ringmoe.training.engine import Trainer
 from ringmoe.training.metrics import MetricLog
 from ringmoe.training.progress import TrainingProgress
@@ -38,6 +42,9 @@ def fit(
 ) -> None:
     """Train from `trainer.steps_taken` to the configured number of steps.
 
+    What was done is not lost: where data cannot be read, and at Ctrl-C, a checkpoint is written
+    before training ends; a second Ctrl-C ends it at once.
+
     Args:
         trainer: Fresh, or loaded from the run's checkpoint.
         data: Gives `accumulate` micro-batches a step.
@@ -61,10 +68,15 @@ def fit(
         _closing(data.iterate(first * pieces, config.steps * pieces)) as micro_batches,
         closing(log) if log else nullcontext(),
         TrainingProgress(first, config.steps, shown=progress and writes) as bar,
+        _interrupts(alone=ranks.world_size == 1) as interrupted,
     ):
         while trainer.steps_taken < config.steps:
-            with clock.waiting():
-                batch = list(islice(micro_batches, pieces))
+            try:
+                with clock.waiting():
+                    batch = list(islice(micro_batches, pieces))
+            except Exception:
+                _save_what_there_is(trainer, run, writes)
+                raise
             try:
                 result = trainer.step(batch)
             except NonFiniteLossError:
@@ -86,11 +98,52 @@ def fit(
                         values["images_per_s"],
                     )
             with clock.paused():
-                ends = bool(after_step(step)) if after_step is not None else False
+                try:
+                    ends = bool(after_step(step)) if after_step is not None else False
+                except Exception:
+                    _save_what_there_is(trainer, run, writes)
+                    raise
                 if writes and (step % config.checkpoint_every == 0 or is_last or ends):
                     trainer.save(run.checkpoints_path)
             if ends:
                 break
+            if interrupted():
+                _save_what_there_is(trainer, run, writes)
+                raise KeyboardInterrupt
+
+
+@contextmanager
+def _interrupts(alone: bool) -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C was pressed, which the first time only takes a note.
+
+    Of one process in its main thread alone: ranks would not end after the same step.
+    """
+    seen = False
+
+    def note(signal_number: int, frame: FrameType | None) -> None:
+        nonlocal seen
+        seen = True
+        signal.signal(signal.SIGINT, before)
+        logger.warning("interrupted: saving after this step; again to end at once")
+
+    before = signal.getsignal(signal.SIGINT)
+    own = threading.current_thread() is threading.main_thread()
+    if not (alone and own and before is signal.default_int_handler):
+        yield lambda: False
+        return
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: seen
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _save_what_there_is(trainer: Trainer, run: RunFolder, writes: bool) -> None:
+    """A checkpoint after the last whole step, unless there is one."""
+    step, latest = trainer.steps_taken, run.latest_checkpoint()
+    if writes and step and (latest is None or step_of(latest) != step):
+        trainer.save(run.checkpoints_path)
+        logger.info("saved after step %d: --resume goes on from there", step)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ model/              the result
 from __future__ import annotations
 
 import json
+import logging
 import os
 import platform
 from collections.abc import Mapping
@@ -27,6 +28,8 @@ from ringmoe.files import replacing
 from ringmoe.training.checkpoint import list_checkpoints
 from ringmoe.training.config import FREE_ON_RESUME
 from ringmoe.training.distributed import Ranks
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,7 @@ def begin_run(
     *,
     resume: bool,
     defaults: Mapping[str, Any] | None = None,
+    contents: str = "",
 ) -> RunFolder:
     """Make a run folder, or check that the one there is of the same run.
 
@@ -103,6 +107,8 @@ def begin_run(
         ranks: Goes into environment.json.
         resume: Go on with the run that is there; with none there, start it.
         defaults: Of settings that a run's file may lack, having been written before they were.
+        contents: A fingerprint that does not know files that were mended; where it is the same,
+            other files are only warned of.
 
     Raises:
         ConfigError: A run is there and `resume` is false, or its configuration or data differ.
@@ -114,9 +120,10 @@ def begin_run(
     if was_there:
         if not resume:
             raise ConfigError(f"{path} already holds a run: resume it (--resume) or name another")
-        _check_same_run(run, config, fingerprint, defaults or {})
+        _check_same_run(run, config, defaults or {})
+        _check_same_data(run, fingerprint, contents)
     elif ranks.is_main:
-        environment = describe_environment(ranks) | {"data": fingerprint}
+        environment = describe_environment(ranks) | {"data": fingerprint, "contents": contents}
         with replacing(run.environment_path) as partial:
             partial.write_text(json.dumps(environment, indent=2) + "\n")
         with replacing(run.config_path) as partial:  # last: where it stands, the run has begun
@@ -124,9 +131,7 @@ def begin_run(
     return run
 
 
-def _check_same_run(
-    run: RunFolder, config: Mapping[str, Any], fingerprint: str, defaults: Mapping[str, Any]
-) -> None:
+def _check_same_run(run: RunFolder, config: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
     old = _completed(run.config(), defaults)
     differ = [
         f"{key} was {old.get(key)!r} and is now {config.get(key)!r}"
@@ -137,12 +142,19 @@ def _check_same_run(
         raise ConfigError(
             f"{run.config_path}: cannot resume with another configuration: {'; '.join(differ)}"
         )
-    data = json.loads(run.environment_path.read_text())["data"]
-    if data != fingerprint:
-        raise ConfigError(
-            f"{run.environment_path}: cannot resume on other data: the run began with "
-            f"fingerprint {data}, this one has {fingerprint}"
-        )
+
+
+def _check_same_data(run: RunFolder, fingerprint: str, contents: str) -> None:
+    known = json.loads(run.environment_path.read_text())
+    if known["data"] == fingerprint:
+        return
+    if contents and known.get("contents") == contents:
+        logger.warning("%s: files of the data have changed since the run began", run.path)
+        return
+    raise ConfigError(
+        f"{run.environment_path}: cannot resume on other data: the run began with fingerprint "
+        f"{known['data']}, this one has {fingerprint}: give its data, or begin another run (--out)"
+    )
 
 
 def _completed(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:

@@ -36,7 +36,10 @@ _OLI_SOURCE = (
 
 ENCODINGS = {
     "collection2-level2": Calibration(
-        scale=2.75e-5, offset=-0.2, source="USGS, Landsat Collection 2 Level-2 Science Products"
+        scale=2.75e-5,
+        offset=-0.2,
+        source="USGS, Landsat Collection 2 Level-2 Science Products",
+        fill=0,
     ),
     "collection1-level2": Calibration(
         scale=1e-4, source="USGS, Landsat Collection 1 surface reflectance, scale factor 0.0001"

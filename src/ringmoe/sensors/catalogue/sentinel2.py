@@ -60,10 +60,15 @@ STATISTICS_SOURCE = (
 _BASELINE = "Sentinel-2 Products Specification Document (S2-PDGS-TAS-DI-PSD), quantification value"
 ENCODINGS = {
     "digital-number": Calibration(
-        scale=1e-4, source=f"{_BASELINE} 10000; baselines before 04.00, and harmonised collections"
+        scale=1e-4,
+        source=f"{_BASELINE} 10000; baselines before 04.00, and harmonised collections",
+        fill=0,
     ),
     "baseline-04.00": Calibration(
-        scale=1e-4, offset=-0.1, source=f"{_BASELINE} 10000 and offset -1000; from 25 January 2022"
+        scale=1e-4,
+        offset=-0.1,
+        source=f"{_BASELINE} 10000 and offset -1000; from 25 January 2022",
+        fill=0,
     ),
     "reflectance": REFLECTANCE,
 }

@@ -1,4 +1,4 @@
-"""One ingest at a time in a folder."""
+"""One process at a time, where two would write to one place."""
 
 from __future__ import annotations
 
@@ -8,36 +8,37 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ringmoe.errors import ArchiveError, WriteError
+from ringmoe.errors import RingmoeError, WriteError
 
 if sys.platform != "win32":
     import fcntl
 
-FILE_NAME = "ingest.lock"
-
 
 @contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Keep other ingests out of a folder, where the system has locks.
+def alone(path: Path, refusal: RingmoeError) -> Iterator[None]:
+    """Keep others out, where the system has locks.
 
     The lock goes with the process, however that ends; a file that a kill leaves holds no lock.
 
+    Args:
+        path: The file that is locked; made, and removed in the end.
+        refusal: What is raised where another holds the lock.
+
     Raises:
-        ArchiveError: Another ingest is writing there.
-        WriteError: The file that is locked cannot be made.
+        RingmoeError: `refusal`.
+        WriteError: The file cannot be made.
     """
-    handle = None if sys.platform == "win32" else _locked(folder)
+    handle = None if sys.platform == "win32" else _locked(path, refusal)
     try:
         yield
     finally:
         if handle is not None:
-            (folder / FILE_NAME).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
             os.close(handle)
 
 
-def _locked(folder: Path) -> int | None:
+def _locked(path: Path, refusal: RingmoeError) -> int | None:
     """The open file, or None on a file system without locks."""
-    path = folder / FILE_NAME
     while sys.platform != "win32":
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -47,15 +48,13 @@ def _locked(folder: Path) -> int | None:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(handle)
-            raise ArchiveError(
-                f"{folder}: another ingest is writing here: let it end, or choose another folder"
-            ) from None
+            raise refusal from None
         except OSError:
             os.close(handle)
             return None
         if _is(path, handle):
             return handle
-        os.close(handle)  # of an ingest that has just ended and removed it
+        os.close(handle)  # of one that has just ended and removed it
     return None
 
 
