@@ -38,7 +38,7 @@ def test_loveda(real_data):
     label = data[1].label
     for index, code in enumerate(classes.values()):
         np.testing.assert_array_equal(label == index, codes == code)
-    given.classes = {**classes, "barren": 5}
+    given.classes, given.ignore = {**classes, "barren": 5}, [0]
     with pytest.raises(DatasetError, match=r"empty class: .* has barren"):
         split_data(open_data(given, "mask"), given)
 

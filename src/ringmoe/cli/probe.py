@@ -15,6 +15,7 @@ def probe(
     method: Method = "linear",
     ways: int = 5,
     shots: int = 1,
+    queries: int = 15,
     size: int = 96,
     resize: bool = False,
     batch_size: int = 32,
@@ -34,6 +35,7 @@ def probe(
         method: linear, neighbours or few-shot.
         ways: Of few-shot, classes of an episode.
         shots: Of few-shot, labelled images of each class.
+        queries: Of few-shot, images of each class that are told apart.
         size: Height and width that images are cut or padded to, a multiple of 32.
         resize: Resample to that size in place of cutting; never SAR.
         batch_size: Images at once.
@@ -47,6 +49,7 @@ def probe(
         method,
         ways=ways,
         shots=shots,
+        queries=queries,
         size=size,
         resize=resize,
         batch_size=batch_size,

@@ -63,6 +63,8 @@ class TiledScene:
         scenes = {"image": scenes} if isinstance(scenes, Scene) else dict(scenes)
         check_grids(scenes)
         first = next(iter(scenes.values()))
+        if tile_size < 1:
+            raise ConfigError(f"tile_size must be a positive number of pixels, got {tile_size}")
         overlap = tile_size // 4 if overlap is None else overlap
         rows, columns = (lay_tiles(n, tile_size, overlap) for n in (first.height, first.width))
         return cls(scenes, rows, columns, overlap, batch_size, any_data)

@@ -24,6 +24,7 @@ def probe(
     *,
     ways: int = 5,
     shots: int = 1,
+    queries: int = 15,
     size: int = 96,
     resize: bool = False,
     batch_size: int = 32,
@@ -43,6 +44,7 @@ def probe(
             episodes of `ways` classes with `shots` labelled images each.
         ways: Classes of an episode.
         shots: Labelled images of each class.
+        queries: Images of each class that are told apart.
         size: Height and width that images are cut or padded to, a multiple of 32.
         resize: Resample to `size` in place of cutting; never SAR.
         batch_size: Images at once.
@@ -73,7 +75,9 @@ def probe(
     if method == "few-shot":
         scored = parts["test"] if len(parts["test"]) else np.arange(len(examples))
         generator = torch.Generator().manual_seed(seed)
-        found = few_shot(*features(scored), ways=ways, shots=shots, generator=generator)
+        found = few_shot(
+            *features(scored), ways=ways, shots=shots, queries=queries, generator=generator
+        )
         return {"method": method, "images": len(scored), **asdict(found)}
     if not len(parts["test"]):
         raise ConfigError("data.test: expected images to score on, got none: give it a share")
