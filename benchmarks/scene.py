@@ -192,30 +192,30 @@ def measure_rates(
     return {"size": scene.height, "tiles": count, "tiles_per_second": rates, "shares": shares}
 
 
-class FirstScore(nn.Module):
-    """A model's score of its first class, as a map of values: what seams are looked for in."""
+class OneScore(nn.Module):
+    """A model's score of one class, as a map of values: what seams are looked for in."""
 
-    def __init__(self, model: TaskModel) -> None:
+    def __init__(self, model: TaskModel, index: int = 0) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.index = model, index
 
     def forward(self, observations: Mapping[str, Observation]) -> Tensor:
         """`(B, 1, H, W)`."""
-        return self.model(observations)[:, :1]
+        return self.model(observations)[:, self.index, None]
 
 
 def measure_seams(scene: Scene, tile_size: int, folder: Path) -> dict[str, float]:
     """Steps of the blended scores across the lines where tiles begin and end, over elsewhere."""
-    model, ratios = FirstScore(nano()), {}
+    model, ratios = OneScore(nano()), {}
     for name, overlap in {"blended": tile_size // 4, "side by side": 0}.items():
-        values = _map_values(model, scene, tile_size, folder, overlap)
-        both = (_seam_ratio(grid, tile_size, overlap) for grid in (values, values.T))
+        values = map_values(model, scene, tile_size, folder, overlap)
+        both = (seam_ratio(grid, tile_size, overlap) for grid in (values, values.T))
         ratios[name] = float(np.mean(list(both)))
     return ratios
 
 
-def _seam_ratio(values: np.ndarray, tile_size: int, overlap: int) -> float:
-    """Across the lines between columns of tiles."""
+def seam_ratio(values: np.ndarray, tile_size: int, overlap: int) -> float:
+    """Steps across the lines between columns of tiles, over steps elsewhere."""
     steps = np.abs(np.diff(values, axis=1)).mean(axis=0)
     starts = np.array(lay_tiles(values.shape[1], tile_size, overlap).starts)
     lines = np.unique(np.concatenate([starts[1:] - 1, starts[:-1] + tile_size - 1]))
@@ -227,14 +227,15 @@ def _seam_ratio(values: np.ndarray, tile_size: int, overlap: int) -> float:
 
 def measure_tile_sizes(scene: Scene, sizes: tuple[int, int], folder: Path) -> dict[str, float]:
     """How much the scores depend on the tile: mean difference over their standard deviation."""
-    model = FirstScore(nano())
-    small, large = (_map_values(model, scene, size, folder, size // 4) for size in sizes)
+    model = OneScore(nano())
+    small, large = (map_values(model, scene, size, folder, size // 4) for size in sizes)
     return {"difference": float(np.abs(small - large).mean() / large.std())}
 
 
-def _map_values(
+def map_values(
     model: Model, scene: Scene, tile_size: int, folder: Path, overlap: int
 ) -> np.ndarray:
+    """`(H, W)` of a model of one value a pixel."""
     out = folder / "values.tif"
     predict_scene(
         model, scene, out, kind="values", tile_size=tile_size, overlap=overlap, batch_size=BATCH

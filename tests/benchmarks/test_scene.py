@@ -3,9 +3,15 @@
 import argparse
 import time
 
+import numpy as np
 import pytest
+from tests.tasks.objects import make_model
 
 from benchmarks import scene as benchmark
+from benchmarks import seams
+from ringmoe.deployment.windows import lay_tiles
+from ringmoe.scenes import write_raster
+from ringmoe.tasks import Segmentation, save_task
 
 
 @pytest.fixture
@@ -32,6 +38,30 @@ def test_shares_are_of_the_own_rate(small, tmp_path, monkeypatch):
         benchmark.EmulatedDevice(64), small, 64, 2, tmp_path, rival=False
     )
     assert found["tiles"] == 9 and found["shares"] == {"mapped": 0.6}
+
+
+def test_seams_are_told_from_slopes():
+    """Tiles of 64 every 48 pixels, 160 columns: a slope has no seam; a step at each line has."""
+    slope = np.tile(np.arange(160.0), (4, 1))
+    assert benchmark.seam_ratio(slope, 64, 16) == pytest.approx(1)
+    starts = lay_tiles(160, 64, 16).starts
+    lines = sorted({*(s - 1 for s in starts[1:]), *(s + 63 for s in starts[:-1])})
+    stepped = slope + 9 * (np.arange(160)[:, None] > np.array(lines)).sum(1)
+    assert benchmark.seam_ratio(stepped, 64, 16) == pytest.approx(10)
+
+
+@pytest.mark.slow
+def test_seams_of_a_trained_model(tmp_path):
+    """A random one stands for it: all figures are there, and a tile is what it was saved with."""
+    model = make_model(Segmentation(classes=("a", "b"), channels=8))
+    save_task(model, tmp_path / "model", tile_size=64)
+    path = tmp_path / "scene.tif"
+    values = np.random.default_rng(0).integers(0, 256, (3, 150, 170), dtype=np.uint8)
+    write_raster(path, values, cog=False)
+    found = seams.measure(tmp_path, str(path), tmp_path)
+    assert (found["tile_size"], found["scene"]) == (64, [150, 170])
+    assert found["class"] in ("a", "b") and found["seam_ratio"]["blended"] > 0
+    assert 0 <= found["tiles_of_twice_the_size"]["other_class"] <= 1
 
 
 @pytest.mark.slow
