@@ -71,12 +71,8 @@ def fit(
         _interrupts(alone=ranks.world_size == 1) as interrupted,
     ):
         while trainer.steps_taken < config.steps:
-            try:
-                with clock.waiting():
-                    batch = list(islice(micro_batches, pieces))
-            except Exception:
-                _save_what_there_is(trainer, run, writes)
-                raise
+            with clock.waiting(), _saved_at_errors(trainer, run):
+                batch = list(islice(micro_batches, pieces))
             try:
                 result = trainer.step(batch)
             except NonFiniteLossError:
@@ -98,17 +94,14 @@ def fit(
                         values["images_per_s"],
                     )
             with clock.paused():
-                try:
+                with _saved_at_errors(trainer, run):
                     ends = bool(after_step(step)) if after_step is not None else False
-                except Exception:
-                    _save_what_there_is(trainer, run, writes)
-                    raise
                 if writes and (step % config.checkpoint_every == 0 or is_last or ends):
                     trainer.save(run.checkpoints_path)
             if ends:
                 break
             if interrupted():
-                _save_what_there_is(trainer, run, writes)
+                _save(trainer, run)
                 raise KeyboardInterrupt
 
 
@@ -138,10 +131,20 @@ def _interrupts(alone: bool) -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, before)
 
 
-def _save_what_there_is(trainer: Trainer, run: RunFolder, writes: bool) -> None:
-    """A checkpoint after the last whole step, unless there is one."""
+@contextmanager
+def _saved_at_errors(trainer: Trainer, run: RunFolder) -> Iterator[None]:
+    """Errors between steps, where the weights are whole, lose nothing."""
+    try:
+        yield
+    except Exception:
+        _save(trainer, run)
+        raise
+
+
+def _save(trainer: Trainer, run: RunFolder) -> None:
+    """A checkpoint after the last step, unless there is one; the first rank's."""
     step, latest = trainer.steps_taken, run.latest_checkpoint()
-    if writes and step and (latest is None or step_of(latest) != step):
+    if trainer.ranks.is_main and step and (latest is None or step_of(latest) != step):
         trainer.save(run.checkpoints_path)
         logger.info("saved after step %d: --resume goes on from there", step)
 
