@@ -351,6 +351,12 @@ def test_classes_are_weighed_by_what_there_is_of_them(data):
             ConfigError,
             r"options\.classes: the data have green, red, got x, y: name them in data\.classes",
         ),
+        (
+            "segmentation",
+            {"options": {"classes": 3}},
+            ConfigError,
+            "classes must be a list, each a",
+        ),
         ("change", {}, ConfigError, r"data\.sensors: change compares two dates: .*before: rgb-dn8"),
         ("segmentation", {"crop_size": 40}, ConfigError, "crop_size: expected a multiple of 32"),
         ("segmentation", {"crop_size": 0}, ConfigError, "crop_size: expected a multiple of 32"),

@@ -171,8 +171,8 @@ def make_task(
     """The task with its options, its classes those of the data."""
     options: dict[str, Any] = {"task": name, **config.options}
     if examples.classes:
-        given = tuple(options.setdefault("classes", examples.classes))
-        if given != examples.classes:
+        given = options.setdefault("classes", examples.classes)
+        if isinstance(given, list | tuple) and tuple(given) != examples.classes:
             raise ConfigError(
                 f"options.classes: the data have {', '.join(examples.classes)}, got "
                 f"{', '.join(map(str, given))}: name them in data.classes"
