@@ -18,7 +18,7 @@ from ringmoe.pruning.fingerprint import fingerprint
 from ringmoe.reports.objects import check_picture
 from ringmoe.scenes import Scene, open_scene
 from ringmoe.tasks import ObjectTask, TaskModel, load_task, read_task
-from ringmoe.training import choose_device
+from ringmoe.training import RunFolder, choose_device
 
 
 def predict(
@@ -156,12 +156,12 @@ def model_folder(checkpoint: Path) -> Path:
     """
     if not checkpoint.exists():
         raise CheckpointError(f"{checkpoint}: there is no such folder; expected a task's model")
-    inner = checkpoint / "model"
-    if not inner.exists() and (checkpoint / "config.yaml").is_file():
+    run = RunFolder(checkpoint)
+    if run.config_path.is_file() and not run.model_path.exists():
         raise CheckpointError(
             f"{checkpoint}: this run has not ended: go on with it (`ringmoe finetune ... --resume`)"
         )
-    return inner if (inner / TASK).is_file() else checkpoint
+    return run.model_path if (run.model_path / TASK).is_file() else checkpoint
 
 
 def open_images(
