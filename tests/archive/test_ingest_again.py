@@ -1,5 +1,6 @@
 """Ingest again: interrupted, killed, finished, of other files, or two at once."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -104,6 +105,16 @@ def test_a_finished_archive_says_that_nothing_was_read(three, tmp_path, caplog):
     ingest(sources, tmp_path / "other", **options)
     assert "although files have changed since and 1 of 4 were refused" in caplog.messages[1]
     assert "ingest into another folder" in caplog.messages[1]
+
+
+def test_an_archive_of_an_earlier_version_keeps_its_fingerprint(archive):
+    """A hash of the index as it was written, so that runs on it can go on: without `fill`."""
+    index = json.loads((archive.path / "index.json").read_text())
+    del index["files"]
+    written = json.dumps(index, sort_keys=True).encode()
+    assert archive.fingerprint == hashlib.blake2b(written, digest_size=16).hexdigest()
+    calibrations = [stream["key"]["calibration"] for stream in index["streams"].values()]
+    assert {c.get("fill", "none") for c in calibrations} == {0, "none"}
 
 
 def test_the_same_ingest_gives_the_same_archive(archive, scenes, tmp_path):

@@ -152,6 +152,9 @@ class Index:
 
     def _as_json(self) -> dict[str, Any]:
         streams = {name: asdict(entry) for name, entry in self.streams.items()}
+        for entry in streams.values():
+            if entry["key"]["calibration"]["fill"] is None:  # younger than the format: archives
+                del entry["key"]["calibration"]["fill"]  # of before keep their fingerprint
         return {"format": FORMAT, "plan": self.plan, "streams": streams}
 
 
