@@ -191,6 +191,15 @@ def test_mot(tmp_path):
     assert opened(tmp_path / "harbour").names[0] == "harbour/000001"
 
 
+def test_frames_of_mot_are_numbered_by_what_differs(tmp_path):
+    """As those that are tracked: the last number here is the camera's."""
+    mot(tmp_path, "harbour", (), "2,7,1,1,5,5,1", "10,7,3,3,5,5,1")
+    pictures(tmp_path / "harbour" / "img1", "f10_cam0.png", "f2_cam0.png")
+    data = opened(tmp_path)
+    assert data.names == ("harbour/000002", "harbour/000010")
+    assert [boxes(data, index)[0][0] for index in (0, 1)] == [0, 2]
+
+
 def test_sequences_are_split_as_wholes_or_in_time(tmp_path):
     for name in "abcd":
         mot(tmp_path, name, range(1, 6), *(f"{frame},1,1,1,9,9,1,1,1" for frame in range(1, 6)))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ringmoe.datasets.images import images_in
+from ringmoe.datasets.images import frame_numbers, images_in
 from ringmoe.datasets.objects.mot import IMAGE_FOLDERS
 from ringmoe.errors import DatasetError
 
@@ -91,16 +91,13 @@ def find_frames(sources: Sequence[str | Path]) -> Frames:
 
 
 def _ordered(paths: list[Path], fps: float | None) -> Frames:
-    """By the last number that differs in all names; without such, as people would sort them."""
+    """By the numbers in their names; where these do not tell, as people would sort them."""
     twice = [path for path, count in Counter(path.resolve() for path in paths).items() if count > 1]
     if twice:
         raise DatasetError(f"{twice[0]}: is given twice: expected each frame once")
-    digits = [[int(number) for number in re.findall(r"\d+", path.stem)] for path in paths]
-    for place in range(1, min(map(len, digits)) + 1):
-        numbers = [found[-place] for found in digits]
-        if len(set(numbers)) == len(paths):
-            ordered = sorted(zip(numbers, paths, strict=True))
-            return Frames(tuple(path for _, path in ordered), tuple(sorted(numbers)), fps)
+    if (numbers := frame_numbers(paths)) is not None:
+        ordered = sorted(zip(numbers, paths, strict=True))
+        return Frames(tuple(path for _, path in ordered), tuple(sorted(numbers)), fps)
     if len(paths) > 1:
         logger.warning("no number in the frames' names tells them apart: in the order of names")
     paths = sorted(paths, key=_by_name)

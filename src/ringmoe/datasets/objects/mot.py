@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ringmoe.boxes import xyxy_to_cxcywhr
-from ringmoe.datasets.images import images_in
+from ringmoe.datasets.images import frame_numbers, images_in
 from ringmoe.datasets.objects.annotations import Annotations, Found
 from ringmoe.datasets.objects.pairing import part_in
 from ringmoe.datasets.objects.voc import report_upright
@@ -168,13 +168,15 @@ def add_frames(
 
 
 def numbered(pictures: Sequence[Path], found: Found) -> dict[int, Path]:
-    """Pictures by the last number in their names, in its order."""
+    """Pictures by their frames' numbers, in order; where names do not tell, by the last number."""
     frames: dict[int, Path] = {}
+    with_number = [path for path in pictures if re.search(r"\d", path.stem)]
     for path in pictures:
-        digits = re.findall(r"\d+", path.stem)
-        if not digits:
+        if path not in with_number:
             found.report("picture without a number", path, "is no frame, left out")
-        elif (other := frames.setdefault(int(digits[-1]), path)) != path:
+    last = [int(re.findall(r"\d+", path.stem)[-1]) for path in with_number]
+    for number, path in zip(frame_numbers(with_number) or last, with_number, strict=True):
+        if (other := frames.setdefault(number, path)) != path:
             found.report("two pictures of one frame", path, f"left out, as {other} is there")
     return dict(sorted(frames.items()))
 
