@@ -11,7 +11,7 @@ from tests.cli.ships import write_scene, write_ships
 from tests.tasks.labelled import make_backbone, write_backbone
 
 from ringmoe.cli import main
-from ringmoe.cli._object_report import write_object_report
+from ringmoe.cli._run_report import report_training
 from ringmoe.tasks import Detection, Segmentation, TaskModel, TaskSource, save_task
 
 pytestmark = pytest.mark.slow  # trains
@@ -60,10 +60,28 @@ def test_from_labels_to_ships_on_a_map(trained, tmp_path, capsys):
 
 def test_the_report_of_a_run(trained):
     """One page with the metrics and pictures of the six images that were kept aside."""
-    html = write_object_report(trained / "run").read_text()
+    html = report_training(trained / "run").read_text()
     assert html.count("data:image/png") == 6
     for text in ("Oriented detection: ship", "did not learn from", "training loss", "P00"):
         assert text in html
+
+
+def test_the_report_of_an_evaluation(trained, tmp_path, capsys):
+    """Of a part, with the figures of that part; of other images, which the run never saw."""
+    run, page = trained / "run", tmp_path / "report.html"
+    assert main(["evaluate", str(run), "--part", "train", "--report", str(page), "--json"]) == 0
+    figures, html = json.loads(capsys.readouterr().out), page.read_text()
+    assert f"{100 * figures['map50']:.1f} %" in html and html.count("data:image/png") == 12
+    assert "Figures are of 18 images of its train part, which it learned from." in html
+    write_ships(tmp_path / "others", 3)
+    words = ["--path", str(tmp_path / "others"), "--report", str(page)]
+    assert main(["evaluate", str(run), *words]) == 0
+    html = page.read_text()
+    assert f"Figures are of 3 images in {tmp_path / 'others'}." in html
+    assert html.count("data:image/png") == 3 and "did not learn from" in html
+    (tmp_path / "file").write_text("")
+    assert main(["evaluate", str(run), "--report", str(tmp_path / "file" / "r.html")]) == 2
+    assert "cannot write" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -110,5 +128,5 @@ def test_a_run_without_a_validation_part(trained, tmp_path):
     split = (run / "split.csv").read_text()
     (run / "split.csv").write_text(split.replace("validation", "train"))
     (run / "validation.jsonl").unlink()
-    html = write_object_report(run).read_text()
+    html = report_training(run).read_text()
     assert "all that is shown here it learned from" in html and "did not learn" not in html

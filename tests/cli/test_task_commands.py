@@ -68,6 +68,15 @@ def test_from_labels_to_a_map(trained, capsys):
     assert width > 1.5 * height  # the map is beside the scene
 
 
+def test_the_report_of_a_run(trained):
+    """Image, map and truth of each of its validation images, and what became of each class."""
+    html = (trained / "run" / "report.html").read_text()
+    validation = (trained / "run" / "split.csv").read_text().count("validation")
+    assert html.count('<img src="data:image/png') == 3 * min(8, validation)
+    for text in ("Segmentation: green, red", "mean IoU", "what is there", "Class by class"):
+        assert text in html
+
+
 def test_tables_name_the_classes(trained, capsys):
     assert main(["evaluate", str(trained / "run"), "--part", "validation"]) == 0
     out = capsys.readouterr().out
@@ -124,7 +133,7 @@ def test_the_projects_recipes_are_read(path, monkeypatch):
     module = importlib.import_module("ringmoe.cli.finetune")
     monkeypatch.setattr(module, "run_finetuning", record)
     monkeypatch.setattr(module, "best_validation", lambda _: None)
-    monkeypatch.setattr(module, "write_object_report", lambda run: run)
+    monkeypatch.setattr(module, "report_training", lambda run, device: run)
     assert main(["finetune", task, "--config", str(path)]) == 0
     assert found["task"] == task
     assert found["config"].out.parts[0] == "runs"

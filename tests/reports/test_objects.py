@@ -1,21 +1,10 @@
-"""Boxes, tracks and the detector's report: what is drawn, and where."""
-
-import base64
-import io
-import re
+"""Boxes and tracks: what is drawn, and where."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from ringmoe.errors import ConfigError, WriteError
-from ringmoe.reports.detection import (
-    DetectorResults,
-    FoundView,
-    TrackView,
-    curves,
-    write_detector_report,
-)
 from ringmoe.reports.objects import (
     TRUTH,
     check_picture,
@@ -88,42 +77,6 @@ class TestDrawing:
         drawn = draw_tracks(GREY, {1: np.array([[60.0, 40.0]])}, zoom=4)
         assert (drawn[155:165, 235:245] != 90).any()
 
-    def test_a_report_shows_all_and_asks_nobody(self, tmp_path):
-        """One file: pictures of the sizes given inside it, no address but those of namespaces."""
-        images = [
-            FoundView(
-                f"image {i}",
-                GREY,
-                np.array([[20.0, 30, 60, 50]]),
-                np.array([i]),
-                np.array([0.9]),
-                np.array([[21.0, 30, 60, 50], [80, 10, 90, 20]]),
-            )
-            for i in range(2)
-        ]
-        path = np.column_stack([np.linspace(10, 110, 11), np.full(11, 40.0)])
-        results = DetectorResults(
-            title="Detection: ship, vehicle",
-            lead="Learned from 4 images.",
-            classes=("ship", "vehicle"),
-            images=images,
-            figures={"map50": 0.873, "map": 0.5, "other": 3.0},
-            by_class={"ship": 0.9, "vehicle": None},
-            loss=(range(100), np.linspace(2, 1, 100)),
-            validation={"map50": ([10, 20], [0.2, 0.8]), "map": ([10, 20], [0.1, 0.5])},
-            tracks=[TrackView("port", GREY, {1: path}, {1: np.array([105.0, 35, 115, 45])})],
-            details=[("seed", "0")],
-        )
-        html = write_detector_report(results, tmp_path / "report.html").read_text()
-        for text in ("87.3 %", "mAP at IoU 0.5", "image 1: 1 found, 2 there", "port: 1 tracks"):
-            assert text in html
-        assert "no object" in html and "training loss" in html and "<script" not in html
-        found = re.findall(r'src="data:image/png;base64,([^"]+)"', html)
-        sizes = [Image.open(io.BytesIO(base64.b64decode(text))).size for text in found]
-        assert sizes == [(480, 320)] * 3  # enlarged 4 times: 420 / 120 is 3.5
-        addresses = set(re.findall(r'(?:src|href)="(http[^"]+)"', html))
-        assert not addresses
-
 
 def test_colours_of_classes_differ():
     assert len({colour_of(i) for i in range(18)}) == 18
@@ -138,23 +91,3 @@ def test_a_picture_on_disk(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(WriteError):
         write_picture(tmp_path / "file" / "a.png", GREY)
-
-
-@pytest.mark.slow  # matplotlib takes its time
-@pytest.mark.parametrize("values", [[-0.9, 0.1, 0.6], [0.2, 0.1, 0.6]])
-def test_the_whole_of_a_curve_is_inside_its_chart(values):
-    """Also a negative MOTA; only without one the axis begins at 0."""
-    svg = curves({"found": {"MOTA": ([0, 50, 100], values)}})
-    clip = re.search(r'<clipPath id="\w+">\s*<rect ([^>]*)/>', svg)[1]
-    frame = {name: float(size) for name, size in re.findall(r'(\w+)="([\d.]+)"', clip)}
-    paths = re.findall(r'<path d="([^"]*)" clip-path', svg)  # the grid's lines have two points
-    (heights,) = (
-        [float(y) for y in found]
-        for found in (re.findall(r"[ML] [\d.-]+ ([\d.-]+)", path) for path in paths)
-        if len(found) == 3
-    )
-    bottom = frame["y"] + frame["height"]
-    assert all(frame["y"] <= y <= bottom for y in heights)
-    # 0 is as far below 0.1 as 0.5 is below 0.6, were the axis so long
-    zero = heights[1] + (heights[1] - heights[2]) * 0.1 / 0.5
-    assert (zero == pytest.approx(bottom, abs=0.01)) == (min(values) > 0)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from ringmoe.cli._figures import print_figures
-from ringmoe.tasks import Part, evaluate_run
+from ringmoe.cli._run_report import report_evaluation
+from ringmoe.files import check_writable
+from ringmoe.tasks import Part, open_run
 from ringmoe.training import choose_device
 
 
@@ -15,6 +17,7 @@ def evaluate(
     part: Part = "test",
     path: Path | None = None,
     device: str = "auto",
+    report: Path | None = None,
     json: bool = False,
 ) -> None:
     """Score the model of a fine-tuning run.
@@ -27,13 +30,22 @@ def evaluate(
         part: Of the run's split: test, validation or train.
         path: Other labelled images in place of the run's own, read with the same settings.
         device: Where to compute: auto, cpu, cuda.
+        report: Write a page with the figures and with pictures of what the model says: a .html.
         json: Print JSON instead of tables.
     """
-    model, figures = evaluate_run(run, part, other=path, device=choose_device(device))
+    if report is not None:
+        check_writable(report)
+    opened = open_run(run, path, choose_device(device))
+    figures = opened.evaluate(part)
+    if report is not None:
+        report_evaluation(opened, part, figures, report)
     if json:
         from json import dumps
 
         print(dumps(figures, indent=2))
         return
     where = str(path) if path is not None else f"{part} part"
-    print_figures(f"{model.task.name}, {where}", figures, model.task.classes)
+    task = opened.model.task
+    print_figures(f"{task.name}, {where}", figures, task.classes)
+    if report is not None:
+        print(f"report: {report}")

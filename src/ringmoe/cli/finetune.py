@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 
 from ringmoe.cli._figures import print_figures
-from ringmoe.cli._object_report import write_object_report
+from ringmoe.cli._run_report import report_training
 from ringmoe.datasets import DataConfig
 from ringmoe.errors import ConfigError
-from ringmoe.tasks import TASKS, FinetuneConfig, TaskName, best_validation
+from ringmoe.tasks import FinetuneConfig, TaskName, best_validation
 from ringmoe.tasks import finetune as run_finetuning
-from ringmoe.training import is_first_process
+from ringmoe.training import choose_device, is_first_process
 
 
 def finetune(
@@ -26,8 +26,8 @@ def finetune(
     A backbone gets the task's head, and both learn from a folder of images and labels, or from a
     CSV that lists them. With `--config`, settings of the labelled images stand in a section
     `data:`. The run's folder then holds the task's model, the split, and what it scored on the
-    validation part while it learned; `ringmoe evaluate` scores it on the test part. A detector's
-    has a report too, with pictures of what it finds.
+    validation part while it learned, and `report.html`, with pictures of what the model says;
+    `ringmoe evaluate` scores it on the test part.
 
     Args:
         task: What for.
@@ -49,5 +49,4 @@ def finetune(
     if best is not None:
         print_figures(f"validation, step {best.pop('step')}", best)
     print(f"model: {result.model_dir}")
-    if TASKS[task].label_kind in ("boxes", "rotated-boxes"):
-        print(f"report: {write_object_report(result.run_dir)}")
+    print(f"report: {report_training(result.run_dir, choose_device(config.device))}")

@@ -8,29 +8,28 @@ from ringmoe.reports.demo import (
     ReconstructionView,
     write_demo_report,
 )
-from ringmoe.reports.detection import (
-    DetectorResults,
-    FoundView,
-    TrackView,
-    write_detector_report,
-)
+from ringmoe.reports.detection import FoundView, TrackView
+from ringmoe.reports.finetuned import RunResults, write_run_report
+from ringmoe.reports.labels import MappedView, NamedView
 from ringmoe.reports.objects import draw_objects, draw_tracks, write_picture
 from ringmoe.reports.page import Page, Section
 
 __all__ = [
     "DemoResults",
-    "DetectorResults",
     "ExpertUse",
     "FoundView",
     "MapView",
+    "MappedView",
+    "NamedView",
     "Page",
     "PrunedModel",
     "ReconstructionView",
+    "RunResults",
     "Section",
     "TrackView",
     "draw_objects",
     "draw_tracks",
     "write_demo_report",
-    "write_detector_report",
     "write_picture",
+    "write_run_report",
 ]

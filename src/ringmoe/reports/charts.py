@@ -139,6 +139,14 @@ def before_after(
         return svg(figure)
 
 
+def viridis(shares: np.ndarray) -> np.ndarray:
+    """Values of 0 to 1, `(H, W)`, in matplotlib's colours from dark blue to yellow, uint8."""
+    with style():
+        from matplotlib import colormaps
+
+        return np.asarray(colormaps["viridis"](shares, bytes=True))[..., :3].copy()
+
+
 def title(modality: str) -> str:
     """A modality's name for people."""
     return MODALITIES[modality].title if modality in MODALITIES else modality

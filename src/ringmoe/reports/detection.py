@@ -1,21 +1,18 @@
-"""The report of a detector: what it found beside what is there, and how it learned."""
+"""What a detector or a tracker found, beside what is there: parts of a report."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 
-from ringmoe.reports import charts, pictures
+from ringmoe.reports import pictures
+from ringmoe.reports.labels import learned
 from ringmoe.reports.objects import TRUTH, colour_of, draw_objects, draw_tracks
-from ringmoe.reports.page import Page, Section, render
-
-Curve = tuple[Sequence[int], Sequence[float]]
+from ringmoe.reports.page import Section, render
 
 _CELL = 420  # pixels of a small picture on the page
-_LINES = ("#3f5fa8", "#d1603d", "#3d8b54", "#8a6fa8", "#5b6775")
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,106 +53,17 @@ class TrackView:
     boxes: Mapping[int, np.ndarray]
 
 
-@dataclass(frozen=True, eq=False)
-class DetectorResults:
-    """Everything the report shows, as plain numbers and arrays.
-
-    Attributes:
-        title: The heading.
-        lead: A sentence under it, HTML allowed.
-        classes: Names.
-        images: Those to look at.
-        figures: Metric to value of the model that was kept.
-        by_class: Class to its average precision at an IoU of 0.5; None where there was no object.
-        loss: (steps, values) while it learned.
-        validation: Metric to (steps, values).
-        tracks: Of sequences.
-        held_out: Whether the images are ones that it did not learn from.
-        threshold: The score from which detections are drawn.
-        details: (name, value) rows about model, data and training.
-        footer: What made it, where and when.
-    """
-
-    title: str
-    lead: str
-    classes: Sequence[str]
-    images: Sequence[FoundView]
-    figures: Mapping[str, float]
-    by_class: Mapping[str, float | None] = field(default_factory=dict)
-    loss: Curve = ((), ())
-    validation: Mapping[str, Curve] = field(default_factory=dict)
-    tracks: Sequence[TrackView] = ()
-    held_out: bool = True
-    threshold: float = 0.5
-    details: Sequence[tuple[str, str]] = ()
-    footer: str = ""
-
-
-NAMES = {
-    "map50": "mAP at IoU 0.5",
-    "map": "mAP, IoU 0.5 to 0.95",
-    "map75": "mAP at IoU 0.75",
-    "map50_voc07": "mAP at IoU 0.5, VOC 2007",
-    "mota": "MOTA",
-    "idf1": "IDF1",
-    "hota": "HOTA",
-}
-"""Of metrics, for people."""
-
-
-def write_detector_report(results: DetectorResults, path: Path) -> Path:
-    """Write the report as one HTML file.
-
-    Raises:
-        WriteError: The file cannot be written.
-    """
-    large = [
-        (f"{100 * results.figures[name]:.1f} %", title)
-        for name, title in NAMES.items()
-        if results.figures.get(name) is not None
-    ]
-    sections = [
-        *([_images(results)] if results.images else []),
-        *([_tracks(results)] if results.tracks else []),
-        *([_classes(results)] if results.by_class else []),
-        *([_learning(results)] if results.loss[0] else []),
-        *([_details(results)] if results.details else []),
-    ]
-    page = Page(results.title, results.lead, large, sections, footer=results.footer)
-    return page.write(path)
-
-
-def curves(panels: Mapping[str, Mapping[str, Curve]]) -> str:
-    """Charts side by side over the steps.
+def found_section(
+    views: Sequence[FoundView], classes: Sequence[str], threshold: float, held_out: bool
+) -> Section:
+    """Images with what was found in each.
 
     Args:
-        panels: Of each chart its title to its lines, each a name to (steps, values). One of many
-            points is smoothed, and drawn thin beneath as it is.
-
-    Returns:
-        An `<svg>` element.
+        views: The images.
+        classes: Names.
+        threshold: The score from which detections are drawn.
+        held_out: Whether the images are ones that it did not learn from.
     """
-    with charts.style() as plt:
-        size = (4.6 * len(panels), 2.9)
-        figure, axes = plt.subplots(1, len(panels), figsize=size, squeeze=False)
-        for axis, (title, lines) in zip(axes[0], panels.items(), strict=True):
-            for colour, (name, (steps, values)) in zip(_LINES, lines.items(), strict=False):
-                if len(steps) > 40:
-                    axis.plot(steps, values, color=colour, alpha=0.25, linewidth=1)
-                    axis.plot(steps, charts.smooth(values), color=colour, linewidth=2, label=name)
-                else:
-                    axis.plot(steps, values, "o-", color=colour, linewidth=2, ms=4, label=name)
-            axis.set_title(title, loc="left")
-            axis.set_xlabel("step")
-            axis.xaxis.get_major_locator().set_params(integer=True)
-            if not any(value < 0 for _, values in lines.values() for value in values):
-                axis.set_ylim(bottom=0)  # MOTA may be negative: more errors than objects
-            if len(lines) > 1:
-                axis.legend(frameon=False, loc="best")
-        return charts.svg(figure)
-
-
-def _images(results: DetectorResults) -> Section:
     cells = [
         {
             "picture": pictures.png(
@@ -171,20 +79,20 @@ def _images(results: DetectorResults) -> Section:
             "label": view.name,
             "caption": f"{view.name}: {len(view.boxes)} found, {len(view.truth)} there",
         }
-        for view in results.images
+        for view in views
     ]
-    legend = [(name, colour_of(index)) for index, name in enumerate(results.classes)]
+    legend = [(name, colour_of(index)) for index, name in enumerate(classes)]
     return Section(
         "What it finds",
-        f"Images that it {'did not learn' if results.held_out else 'learned'} from. Found with a "
-        f"score of at least {100 * results.threshold:.0f} % in the colour of the class, with the "
-        "score where there are not too many; what is there in white, dashed.",
-        _sheet(cells, results.images)
-        + render("legend.html.j2", classes=[*legend, ("the truth", TRUTH)]),
+        f"Images that it {learned(held_out)} from. Found with a score of at least "
+        f"{100 * threshold:.0f} % in the colour of the class, with the score where there are not "
+        "too many; what is there in white, dashed.",
+        _sheet(cells, views) + render("legend.html.j2", classes=[*legend, ("the truth", TRUTH)]),
     )
 
 
-def _tracks(results: DetectorResults) -> Section:
+def tracks_section(views: Sequence[TrackView]) -> Section:
+    """The ends of sequences with the tracks that lead there."""
     cells = [
         {
             "picture": pictures.png(
@@ -193,36 +101,24 @@ def _tracks(results: DetectorResults) -> Section:
             "label": view.name,
             "caption": f"{view.name}: {len(view.paths)} tracks",
         }
-        for view in results.tracks
+        for view in views
     ]
     return Section(
         "What it follows",
         "The last image of each sequence, with the way that each object came; a number and a "
         "colour a track.",
-        _sheet(cells, results.tracks),
+        _sheet(cells, views),
     )
 
 
-def _classes(results: DetectorResults) -> Section:
+def precision_section(by_class: Mapping[str, float | None]) -> Section:
+    """Class to its average precision at an IoU of 0.5; None where there was no object."""
     rows = [
         (name, "no object" if value is None else f"{100 * value:.1f} %")
-        for name, value in results.by_class.items()
+        for name, value in by_class.items()
     ]
     table = render("table.html.j2", header=("class", "average precision"), rows=rows)
     return Section("Class by class", "Average precision at an IoU of 0.5.", table)
-
-
-def _learning(results: DetectorResults) -> Section:
-    panels: dict[str, Mapping[str, Curve]] = {"training loss": {"loss": results.loss}}
-    shown = {NAMES.get(name, name): curve for name, curve in results.validation.items()}
-    if shown:
-        panels["validation"] = shown
-    return Section("Learning", "", curves(panels))
-
-
-def _details(results: DetectorResults) -> Section:
-    table = render("table.html.j2", header=("what", "value"), rows=results.details)
-    return Section("Model, data, training", "", table)
 
 
 def _sheet(cells: Sequence[Mapping[str, str]], views: Sequence[FoundView | TrackView]) -> str:

@@ -14,7 +14,14 @@ from ringmoe.tasks.height import Height
 from ringmoe.tasks.model import TaskModel, TaskSource
 from ringmoe.tasks.objective import Finetuning
 from ringmoe.tasks.oriented_detection import OrientedDetection
-from ringmoe.tasks.runs import Part, best_validation, evaluate_run, run_settings
+from ringmoe.tasks.runs import (
+    OpenRun,
+    Part,
+    best_validation,
+    evaluate_run,
+    open_run,
+    run_settings,
+)
 from ringmoe.tasks.saving import load_task, read_task, save_task
 from ringmoe.tasks.segmentation import Segmentation
 from ringmoe.tasks.task import TASKS, Task, task_from, to_plain
@@ -43,6 +50,7 @@ __all__ = [
     "Fusion",
     "Height",
     "ObjectTask",
+    "OpenRun",
     "OrientedDetection",
     "OrientedTracking",
     "Part",
@@ -57,6 +65,7 @@ __all__ = [
     "evaluate_run",
     "finetune",
     "load_task",
+    "open_run",
     "read_task",
     "run_settings",
     "save_task",

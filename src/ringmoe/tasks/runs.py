@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
 
-from ringmoe.datasets import DataConfig, open_data, read_split
+from ringmoe.datasets import DataConfig, LabelledData, open_data, read_split
+from ringmoe.datasets.split_file import Split
 from ringmoe.errors import ConfigError
 from ringmoe.files import replacing
 from ringmoe.tasks.config import FinetuneConfig
@@ -52,6 +53,77 @@ def best_validation(path: Path) -> Figures | None:
     return best_of(read_metrics(lines), TASKS[task]) if lines.exists() else None
 
 
+@dataclass(frozen=True, eq=False)
+class OpenRun:
+    """A fine-tuning run with its model, and the labelled images to look at it on.
+
+    Attributes:
+        path: The run's folder.
+        config: Its settings.
+        data: Of its labelled images.
+        model: What it learned.
+        examples: Its labelled images, or others laid out alike.
+        parts: "train", "validation" and "test" to indices of them; empty of others.
+    """
+
+    path: Path
+    config: FinetuneConfig
+    data: DataConfig
+    model: TaskModel
+    examples: LabelledData
+    parts: Split
+
+    def indices(self, part: Part) -> np.ndarray:
+        """Examples of a part; all where the images are not the run's own.
+
+        Raises:
+            ConfigError: The part is empty.
+        """
+        if not self.parts:
+            return np.arange(len(self.examples))
+        if not len(self.parts[part]):
+            raise ConfigError(
+                f"{self.path / SPLIT}: no example is in the {part} part: choose another part, or "
+                "give other data"
+            )
+        return self.parts[part]
+
+    def evaluate(self, part: Part = "test") -> Figures:
+        """The model's metrics; those of the run's own data are kept as `PART.json` in its folder.
+
+        Raises:
+            ConfigError: The part is empty.
+            DatasetError: The model cannot be scored on these labels.
+        """
+        indices = self.indices(part)
+        self.model.task.check_data(self.examples)
+        batches = make_loader(self.examples, indices, self.config).epoch(self.model.task.cover)
+        figures = evaluate(self.model, batches)
+        if self.parts:
+            with replacing(self.path / f"{part}.json") as partial:
+                partial.write_text(json.dumps(figures, indent=2) + "\n")
+        return figures
+
+
+def open_run(path: Path, other: Path | None = None, device: torch.device | str = "cpu") -> OpenRun:
+    """A run with its own labelled images, or with others that are read with the same settings.
+
+    Raises:
+        ConfigError: The folder holds no run.
+        CheckpointError: The model cannot be read.
+        DatasetError: The images or labels are not there any more, or not laid out alike.
+    """
+    task, config, data = run_settings(path)
+    model = load_task(RunFolder(path).model_path, task, device=device).eval()
+    if other is None:
+        examples = open_data(data, model.task.label_kind)
+        return OpenRun(path, config, data, model, examples, read_split(path / SPLIT, examples))
+    # by the model's class names: other data may hold fewer classes, or name none
+    named = data.classes or list(model.task.classes)
+    data = replace(data, path=other, classes=named)
+    return OpenRun(path, config, data, model, open_data(data, model.task.label_kind), {})
+
+
 def evaluate_run(
     path: Path,
     part: Part = "test",
@@ -61,42 +133,17 @@ def evaluate_run(
 ) -> tuple[TaskModel, Figures]:
     """Score the model of a run, on a part of its data or on other data laid out alike.
 
-    The figures of its own data are kept as `PART.json` in the run's folder.
-
     Args:
         path: The run's folder.
         part: Of the run's own split.
-        other: Other images and labels in place of the run's own, read with the same settings; all
-            of them count.
+        other: Other images and labels in place of the run's own; all of them count.
         device: Where to compute.
 
     Returns:
         The model, and its metrics.
 
     Raises:
-        ConfigError: The folder holds no run, or the part is empty.
-        CheckpointError: The model cannot be read.
-        DatasetError: The data are not there any more.
+        ConfigError, CheckpointError, DatasetError: See `open_run` and `OpenRun.evaluate`.
     """
-    task, config, data = run_settings(path)
-    model = load_task(RunFolder(path).model_path, task, device=device)
-    if other is None:
-        examples = open_data(data, model.task.label_kind)
-        indices = read_split(path / SPLIT, examples)[part]
-        if not len(indices):
-            raise ConfigError(
-                f"{path / SPLIT}: no example is in the {part} part: choose another part, or give "
-                "other data"
-            )
-    else:
-        # by the model's class names: other data may hold fewer classes, or name none
-        named = data.classes or list(model.task.classes)
-        examples = open_data(replace(data, path=other, classes=named), model.task.label_kind)
-        indices = np.arange(len(examples))
-    model.task.check_data(examples)
-    batches = make_loader(examples, indices, config).epoch(model.task.cover)
-    figures = evaluate(model, batches)
-    if other is None:
-        with replacing(path / f"{part}.json") as partial:
-            partial.write_text(json.dumps(figures, indent=2) + "\n")
-    return model, figures
+    run = open_run(path, other, device)
+    return run.model, run.evaluate(part)
