@@ -1,5 +1,7 @@
 """Splits: as the data say, drawn alike on every machine, and spatially apart within scenes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,7 +10,7 @@ from tests.datasets.small_files import rgb, save_png, save_tif, stripes, write_c
 
 from ringmoe.datasets import DataConfig, open_data, read_split, split_data, write_split
 from ringmoe.datasets.blocks import split_into_blocks
-from ringmoe.errors import DatasetError
+from ringmoe.errors import ConfigError, DatasetError
 from ringmoe.scenes import Window
 
 LAND = {"land": 0, "water": 1}
@@ -79,6 +81,39 @@ def test_validation_is_drawn_of_the_training_part_where_only_a_test_is_published
     assert {data.rows[i].part for i in split["validation"]} == {"train"}
     none = config(tmp_path, validation=0.0)
     assert counts(split_data(data, none)) == {"train": 10, "validation": 0, "test": 5}
+
+
+def test_less_background(tmp_path):
+    """A tenth of the training images without an object, all that test; as often as one asks."""
+    lines = [
+        (f"{n}.png", "ship" if n < 20 else "", *((1, 1, 3, 3) if n < 20 else [""] * 4))
+        for n in range(420)
+    ]
+    for name, *_ in lines:
+        save_png(tmp_path / name, rgb(1, 4, 4))
+    columns = ("image", "class", "xmin", "ymin", "xmax", "ymax")
+    file = write_csv(tmp_path / "objects.csv", columns, *lines)
+    given = config(file, test=0.5, validation=0.0)
+    data = open_data(given, "boxes")
+    split = split_data(data, replace(given, background=0.1))
+    whole = split_data(data, given)
+    with_ships = whole["train"][whole["train"] < 20]
+    assert len(whole["train"]) == 210 and whole["test"].tolist() == split["test"].tolist()
+    assert set(with_ships) <= set(split["train"]) <= set(whole["train"])
+    assert 8 <= len(split["train"]) - len(with_ships) <= 32  # 20 expected, deviation 4
+    write_split(tmp_path / "split.csv", data, split)
+    again = split_data(data, replace(given, background=0.1, split=tmp_path / "split.csv"))
+    assert again["train"].tolist() == split["train"].tolist()
+    none = split_data(data, replace(given, background=0.0))
+    assert none["train"].tolist() == with_ships.tolist()
+
+
+def test_background_is_of_objects(tmp_path):
+    given = config(class_folders(tmp_path, pond=5, beach=5), background=0.5)
+    with pytest.raises(ConfigError, match="background: of objects alone"):
+        split_data(open_data(given, "class"), given)
+    with pytest.raises(ConfigError, match="background: expected a share, 0 to 1, got 2"):
+        replace(given, background=2).check()
 
 
 def test_a_split_is_a_file(tmp_path):

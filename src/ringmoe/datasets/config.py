@@ -63,6 +63,8 @@ class DataConfig:
         ignore: Codes of a mask that are no class (colours "#rrggbb" too), numbers that mean "no
             height", or labels to leave out. Any other code is an error.
         smallest: Objects whose long edge has fewer pixels are ignored, neither learnt nor scored.
+        background: Share of the training examples without an object to be found that take part;
+            the others are in no part of the split.
         tile_size: Cut images into tiles of at most so many pixels a side; 0 takes them whole.
         split: A `split.csv` with the columns name and part. None: what the data say (a column
             `split`, or folders train, val, test), else drawn: at random, for each class apart; in
@@ -85,6 +87,7 @@ class DataConfig:
     classes: list[str] | dict[str, Codes] = field(default_factory=list)
     ignore: list[int | str] = field(default_factory=list)
     smallest: float = 0.0
+    background: float = 1.0
     tile_size: int = 0
     split: str | Path = ""
     validation: float = 0.2
@@ -121,6 +124,8 @@ class DataConfig:
             )
         if self.smallest < 0:
             raise ConfigError(f"smallest: expected 0 or more pixels, got {self.smallest!r}")
+        if not 0 <= self.background <= 1:
+            raise ConfigError(f"background: expected a share, 0 to 1, got {self.background!r}")
         if self.tile_size < 0:
             raise ConfigError(f"tile_size: expected 0 or more pixels, got {self.tile_size!r}")
         if not isinstance(self.classes, Mapping) and len({*self.classes}) < len(self.classes):

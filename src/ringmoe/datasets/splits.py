@@ -15,8 +15,8 @@ from ringmoe.datasets.labelled import LabelledData
 from ringmoe.datasets.labelled_files import LabelledFiles
 from ringmoe.datasets.split_file import Split, read_split
 from ringmoe.datasets.tiles import IGNORED
-from ringmoe.errors import DatasetError
-from ringmoe.sampling import mix, name_key
+from ringmoe.errors import ConfigError, DatasetError
+from ringmoe.sampling import mix, name_key, uniform
 
 logger = logging.getLogger(__name__)
 
@@ -38,9 +38,10 @@ def split_data(data: LabelledData, config: DataConfig) -> Split:
 
     Returns:
         "train", "validation", "test": indices, ascending int64; the last two may be empty.
-        Examples between two blocks are in no part.
+        Examples between two blocks are in no part, nor is background that is not to be learned.
 
     Raises:
+        ConfigError: `background` of labels that are no objects.
         DatasetError: No example is left to train on, a class has no training example, or the file
             names an example that there is not.
     """
@@ -48,6 +49,8 @@ def split_data(data: LabelledData, config: DataConfig) -> Split:
         split = read_split(Path(config.split), data)
     else:
         split = _declared_or_drawn(data, config)
+    if config.background < 1:
+        split = split | {"train": _less_background(data, split["train"], config)}
     check_training(data, split["train"])
     return split
 
@@ -92,6 +95,16 @@ def classes_of(label: int | np.ndarray | Objects) -> np.ndarray:
     if not isinstance(label, Objects):
         return np.ravel(label)
     return label.classes if label.ignored is None else label.classes[~label.ignored]
+
+
+def _less_background(data: LabelledData, members: np.ndarray, config: DataConfig) -> np.ndarray:
+    """Those with an object, and a share of the others: a function of seed and names."""
+    if data.kind not in ("boxes", "rotated-boxes"):
+        raise ConfigError(f"background: of objects alone, the labels are of kind {data.kind}")
+    names = np.array([name_key(data.names[index]) for index in members], np.uint64)
+    drawn = uniform(config.seed, name_key("background"), names) < config.background
+    objects = [len(classes_of(label_of(data, int(index)))) for index in members]
+    return members[(np.array(objects) > 0) | drawn]
 
 
 def _declared_or_drawn(data: LabelledData, config: DataConfig) -> Split:
