@@ -130,7 +130,7 @@ def _read_config(path: str, arguments: Mapping[str, Argument]) -> Config:
             advice = nearest(key, list(arguments)) or f": choose from {', '.join(arguments)}"
             raise ConfigError(f"{path}: unknown key {key!r}{advice}")
         if argument.item_type and not isinstance(value, list | None):
-            raise ConfigError(f"{path}: {key}: expected {argument.expected}, got {value!r}")
+            raise ConfigError(f"{path}: {key}: {_unlike(argument, value)}")
     return found
 
 
@@ -157,7 +157,7 @@ def _in_one_line(
             value = f"{nested[1]}: {nested[2]}"
         if argument := arguments.get(name):
             source = next((f"{p}: {name}" for p, keys in configs.items() if name in keys), None)
-            return f"{source or argument.flag}: expected {argument.expected}, got {value!r}"
+            return f"{source or argument.flag}: {_unlike(argument, value)}"
     if found := re.match(r"unrecognized arguments: (\S+)", message):
         word = found[1]
         advice = nearest(word.split("=")[0], [a.flag for a in arguments.values()])
@@ -167,6 +167,13 @@ def _in_one_line(
         names = (a.metavar if a.positional else a.flag for a in missing)
         return f"missing {', '.join(names)} (see --help)"
     return message
+
+
+def _unlike(argument: Argument, value: object) -> str:
+    """What was expected and what came; a list without its brackets with them."""
+    words = isinstance(value, str) and re.fullmatch(r"[\w .,-]+", value)
+    advice = f": write '[{value}]'" if words and "a list" in argument.expected else ""
+    return f"expected {argument.expected}, got {value!r}{advice}"
 
 
 class _HelpFormatter(DefaultHelpFormatter, RawDescriptionHelpFormatter):

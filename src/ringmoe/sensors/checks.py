@@ -113,7 +113,7 @@ def _check_plausible(values: np.ndarray, channels: Sequence[Channel], where: str
             raise ValueRangeError(
                 f"{where}: no reflectance is above {brightest:.4g}, expected some above "
                 f"{_FAINTEST_IMAGE:g}; the encoding does not fit the file: if it already holds "
-                "reflectance use encoding='reflectance', if digital numbers of another product "
+                "reflectance use the encoding 'reflectance', if digital numbers of another product "
                 "an uncalibrated sensor (...-dn8, ...-dn16)"
             )
     for plane, channel in zip(values, channels, strict=True):
@@ -129,7 +129,7 @@ def _check_plausible(values: np.ndarray, channels: Sequence[Channel], where: str
             raise ValueRangeError(
                 f"{where}: channel {channel.name} has no amplitude under {plane.min():.4g}, "
                 "expected some under 1 (0 dB); the encoding does not fit the file: if it holds "
-                "amplitude and no decibels use encoding='amplitude'"
+                "amplitude and no decibels use the encoding 'amplitude'"
             )
 
 
@@ -165,7 +165,7 @@ def _advice(low: float, high: float, channel: Channel) -> str:
         return f"declare the nodata value if it is {low:g}"
     if channel.unit == "amplitude" and low < 0:
         if high < 60:
-            return "these look like decibels: use encoding='decibel'"
+            return "these look like decibels: use the encoding 'decibel'"
         return "amplitude is never negative: use a complex sensor for I and Q bands, or mask"
     if channel.unit == "digital_number":
         if low < 0:
