@@ -59,8 +59,10 @@ class TestUnrolledExperts:
     def test_shares_the_weights(self):
         model = make_backbone(specialized_experts=1)
         stack = model.blocks()[0].ffn.experts.w1
+        with unrolled(model, masked=False):
+            assert model.blocks()[0].ffn.w1[1].data_ptr() == stack[1].data_ptr()
         with unrolled(model, masked=True):
-            part = model.blocks()[0].ffn.w1[1]
+            part = model.blocks()[0].ffn.neighbours["1"].w1
             assert part.data_ptr() == stack[1].data_ptr()
 
     def test_a_dense_layer_stays(self):

@@ -110,7 +110,7 @@ def test_every_16_bit_number_is_within_the_range_of_its_encoding(sensor):
         # 8-bit Landsat numbers end at 255 * 2.75e-5 - 0.2 = -0.193.
         ("landsat7", None, np.arange(256), "above -0.193", "uncalibrated sensor"),
         # Reflectance up to 0.6 read as its ten thousandth.
-        ("sentinel2-l1c", None, np.linspace(0.01, 0.6, 99), "above 6e-05", "encoding 'reflectance'"),
+        ("sentinel2-l1c", None, np.linspace(0.01, 0.6, 99), "above 6e-05", "'reflectance'"),
         # A Sentinel-1 GRD sea in digital numbers: 20 to 90 is below 110, but no sea is at +34 dB.
         ("sentinel1-grd", "amplitude", np.arange(20, 91), "median amplitude of 55", "scales them"),
         ("gaofen3-slc", None, 9j + np.arange(-9, 10), "median amplitude of", "scales them"),

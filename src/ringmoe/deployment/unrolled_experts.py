@@ -7,10 +7,14 @@ groups of rows whose sizes are data. Two forms of the same sum, up to rounding:
 |---|---|---|
 | routed | the tokens that chose it: found, gathered, added back | known only when it runs |
 | masked | all tokens of its modality; what was not chosen is multiplied by 0 | fixed |
+
+Masked, the experts that are open to a modality are two products of stacks of matrices: the fewer
+operations there are, the sooner they are traced and converted.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -19,29 +23,23 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ringmoe.models import RingMoE
+from ringmoe.models.experts import Experts
 from ringmoe.models.rmoe import RMoE
-from ringmoe.models.router import Routing, Span
+from ringmoe.models.router import Branch, Router, Routing, Span
 
 
-class UnrolledExperts(nn.Module):
-    """Stands in for an RMoE layer with experts; shares its weights.
+class UnrolledExperts(nn.Module, ABC):
+    """Stands in for an RMoE layer with experts; shares its router and its shared expert.
 
     Args:
         layer: The layer.
-        masked: Which form.
     """
 
-    def __init__(self, layer: RMoE, masked: bool) -> None:
+    def __init__(self, layer: RMoE) -> None:
         super().__init__()
         assert layer.router is not None and layer.experts is not None
-        self.masked = masked
         self.shared = layer.shared
-        self.router = layer.router
-        stacks = layer.experts
-        self.w1, self.b1, self.w2, self.b2 = (
-            nn.ParameterList(nn.Parameter(part, requires_grad=False) for part in stack.detach())
-            for stack in (stacks.w1, stacks.b1, stacks.w2, stacks.b2)
-        )
+        self.router: Router = layer.router
 
     def forward(
         self, x: Tensor, spans: Sequence[Span], collect: bool = False
@@ -55,35 +53,87 @@ class UnrolledExperts(nn.Module):
         per_span = zip(
             spans, x.split(lengths), chosen.split(lengths, 1), gates.split(lengths, 1), strict=True
         )
-        parts = [self._experts(modality, *rest) for (modality, _), *rest in per_span]
+        parts = [self._of_span(modality, *rest) for (modality, _), *rest in per_span]
         y = parts[0] if len(parts) == 1 else torch.cat(parts)
         return (y if self.shared is None else y + self.shared(x)), routing
 
-    def _experts(self, modality: int, x: Tensor, chosen: Tensor, gates: Tensor) -> Tensor:
-        """Tokens of one modality through the experts that are open to it."""
-        router = self.router
-        first = modality * router.specialized
-        open_to = {
-            "specialized": range(first, first + router.specialized),
-            "collaborative": range(
-                router.first_collaborative, router.first_collaborative + len(router.kept)
-            ),
-        }
+    def _of_span(self, modality: int, x: Tensor, chosen: Tensor, gates: Tensor) -> Tensor:
         y = torch.zeros_like(x)
-        for branch, choice, gate in zip(router.branches, chosen, gates, strict=True):
-            for number in open_to[branch]:
-                here = choice == number
-                if self.masked:
-                    y = y + self._expert(number, x) * (here.to(x.dtype) * gate)[:, None]
-                else:
-                    rows = here.nonzero()[:, 0]
-                    out = self._expert(number, x.index_select(0, rows))
-                    y = y.index_add(0, rows, out * gate.index_select(0, rows)[:, None])
+        for branch, choice, gate in zip(self.router.branches, chosen, gates, strict=True):
+            y = self._add(y, _open_to(self.router, branch, modality), x, choice, gate)
         return y
 
-    def _expert(self, number: int, x: Tensor) -> Tensor:
-        hidden = F.gelu(x @ self.w1[number] + self.b1[number])
-        return hidden @ self.w2[number] + self.b2[number]
+    @abstractmethod
+    def _add(self, y: Tensor, numbers: range, x: Tensor, choice: Tensor, gate: Tensor) -> Tensor:
+        """Add what the experts of these numbers make of the tokens that chose them."""
+
+
+class RoutedExperts(UnrolledExperts):
+    """Each expert computes the tokens that chose it."""
+
+    def __init__(self, layer: RMoE) -> None:
+        super().__init__(layer)
+        assert layer.experts is not None
+        stacks = layer.experts
+        self.w1, self.b1, self.w2, self.b2 = (
+            nn.ParameterList(nn.Parameter(part, requires_grad=False) for part in stack.detach())
+            for stack in (stacks.w1, stacks.b1, stacks.w2, stacks.b2)
+        )
+
+    def _add(self, y: Tensor, numbers: range, x: Tensor, choice: Tensor, gate: Tensor) -> Tensor:
+        for number in numbers:
+            rows = (choice == number).nonzero()[:, 0]
+            hidden = F.gelu(x.index_select(0, rows) @ self.w1[number] + self.b1[number])
+            out = hidden @ self.w2[number] + self.b2[number]
+            y = y.index_add(0, rows, out * gate.index_select(0, rows)[:, None])
+        return y
+
+
+class MaskedExperts(UnrolledExperts):
+    """All experts that are open to a modality compute all of its tokens, together."""
+
+    def __init__(self, layer: RMoE) -> None:
+        super().__init__(layer)
+        assert layer.experts is not None
+        router = self.router
+        modalities = router.first_collaborative // max(1, router.specialized)
+        self.neighbours = nn.ModuleDict()
+        for branch in router.branches:
+            for numbers in {_open_to(router, branch, index) for index in range(max(1, modalities))}:
+                self.neighbours[str(numbers.start)] = _Neighbours(layer.experts, numbers)
+
+    def _add(self, y: Tensor, numbers: range, x: Tensor, choice: Tensor, gate: Tensor) -> Tensor:
+        return y + self.neighbours[str(numbers.start)](x, choice, gate)
+
+
+class _Neighbours(nn.Module):
+    """Some experts of a stack, one after another in it."""
+
+    w1: Tensor
+    b1: Tensor
+    w2: Tensor
+    b2: Tensor
+    numbers: Tensor
+
+    def __init__(self, experts: Experts, numbers: range) -> None:
+        super().__init__()
+        for name in ("w1", "b1", "w2", "b2"):
+            part = getattr(experts, name).detach()[numbers.start : numbers.stop]
+            self.register_buffer(name, part)
+        self.register_buffer("numbers", torch.tensor(numbers))
+
+    def forward(self, x: Tensor, choice: Tensor, gate: Tensor) -> Tensor:
+        """Tokens `(T, C)`, the numbers of their experts and their gates `(T,)`, to `(T, C)`."""
+        here = (self.numbers[:, None] == choice).to(x.dtype) * gate  # (E, T)
+        hidden = F.gelu(x @ self.w1 + self.b1[:, None]) * here[..., None]  # (E, T, hidden)
+        return (hidden @ self.w2).sum(0) + here.t() @ self.b2
+
+
+def _open_to(router: Router, branch: Branch, modality: int) -> range:
+    """Numbers of the experts of a branch that a modality's tokens may choose."""
+    if branch == "specialized":
+        return range(modality * router.specialized, (modality + 1) * router.specialized)
+    return range(router.first_collaborative, router.first_collaborative + len(router.kept))
 
 
 @contextmanager
@@ -91,7 +141,7 @@ def unrolled(backbone: RingMoE, masked: bool) -> Iterator[None]:
     """Put `UnrolledExperts` in place of the backbone's RMoE layers; they come back at the end."""
     layers = [(block, block.ffn) for block in backbone.blocks() if block.ffn.experts is not None]
     for block, layer in layers:
-        block.register_module("ffn", UnrolledExperts(layer, masked))
+        block.register_module("ffn", (MaskedExperts if masked else RoutedExperts)(layer))
     try:
         yield
     finally:

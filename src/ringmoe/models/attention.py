@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from ringmoe.models.products import Linear, emulated, linear
+from ringmoe.models.products import Linear, emulated, linear, without_autocast
 from ringmoe.models.windows import (
     partition,
     plan_windows,
@@ -178,7 +178,7 @@ class WindowAttention(nn.Module):
         qkv = self.qkv(x, self._qkv_bias())
         qkv = qkv.view(count, tokens, 3, self.num_heads, dim // self.num_heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).contiguous().unbind(0)  # (n, heads, N, dim / heads)
-        with torch.autocast(x.device.type, enabled=False):
+        with without_autocast(x):
             kind = bias.dtype
             scale = self.logit_scale.to(kind).clamp(max=MAX_LOGIT_SCALE).exp()
             q = _UnitLength.apply(q.to(kind)) * scale

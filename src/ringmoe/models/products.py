@@ -7,6 +7,8 @@ the result is rounded once, as it would be.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -39,6 +41,16 @@ def compiles_shapes(x: Tensor) -> bool:
         return False
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
     return dtype in (torch.bfloat16, torch.float16) and dtype not in EMULATED
+
+
+def without_autocast(x: Tensor) -> AbstractContextManager[object]:
+    """No autocast: bfloat16 has 8 bits, in which 301 pixels are 300 or 302.
+
+    Where there is none anyway nothing is entered: exporters cut their graph at each such region.
+    """
+    if torch.is_autocast_enabled(x.device.type):
+        return torch.autocast(x.device.type, enabled=False)
+    return nullcontext()
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

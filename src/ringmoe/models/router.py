@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ringmoe.models.products import without_autocast
+
 Branch = Literal["specialized", "collaborative"]
 Span = tuple[int, int]  # index of the modality, number of consecutive tokens
 
@@ -108,7 +110,7 @@ class Router(nn.Module):
             collect: Whether to fill `Routing.loads`.
         """
         kind = torch.promote_types(x.dtype, torch.float32)
-        with torch.autocast(x.device.type, enabled=False):
+        with without_autocast(x):
             # (experts, T): what follows goes over experts, and CPUs do that ten times faster along
             # the first axis than along a last one of four
             logits = F.linear(self.weight.to(kind), x.to(kind))

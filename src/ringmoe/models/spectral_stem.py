@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ringmoe.models.channel_features import FEATURES, channel_features, describe_channel
+from ringmoe.models.products import without_autocast
 from ringmoe.models.stem import Stem
 from ringmoe.sensors import Channel
 
@@ -77,7 +78,7 @@ class SpectralStem(Stem):
         descriptions = tuple(describe_channel(channel, self.modality) for channel in channels)
         dtype = torch.promote_types(self.w1.dtype, torch.float32)
         features = channel_features(descriptions, gsd, dtype, self.w1.device)
-        with torch.autocast(self.w1.device.type, enabled=False):
+        with without_autocast(self.w1):
             hidden = F.gelu(F.linear(features, self.w1.to(dtype), self.b1.to(dtype)))
             hidden = F.layer_norm(hidden, (HIDDEN,)) * (scale / math.sqrt(HIDDEN))
             kernel = F.linear(self.w2.to(dtype), hidden)  # (width * patch * patch, C)

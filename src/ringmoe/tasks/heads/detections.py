@@ -106,11 +106,6 @@ def covered(boxes: Tensor, ignored: Tensor) -> Tensor:
     return (shared >= 0.5 * own).any(1)
 
 
-def full_precision(like: Tensor) -> torch.autocast:
-    """No autocast: bfloat16 has 8 bits, in which 301 pixels are 300 or 302."""
-    return torch.autocast(like.device.type, enabled=False)
-
-
 def inside(points: Tensor, boxes: Tensor) -> Tensor:
     """Which points lie in which boxes.
 

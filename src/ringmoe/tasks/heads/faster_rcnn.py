@@ -21,12 +21,12 @@ from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.ops import MultiScaleRoIAlign
 
 from ringmoe.boxes import ObjectBatch, Objects
+from ringmoe.models.products import without_autocast
 from ringmoe.tasks.heads.blocks import in_full
 from ringmoe.tasks.heads.detections import (
     Detections,
     Selection,
     covered,
-    full_precision,
     seeded,
 )
 from ringmoe.tasks.heads.fpn import RATIOS, RESOLUTION, STRIDES, DetectionPyramid, make_anchors
@@ -112,7 +112,7 @@ class FasterRCNNDetections(Detections):
         self.head.rpn.train()  # tells torchvision what is asked
         self.head.second.train()
         total = [self.maps[0].new_zeros(()) for _ in LOSSES]
-        with full_precision(self.maps[0]):
+        with without_autocast(self.maps[0]):
             for number, name in enumerate(labels.names):
                 with seeded(name, self.maps[0].device):
                     own = self._losses_of(number, labels)
@@ -131,7 +131,7 @@ class FasterRCNNDetections(Detections):
         """What torchvision selects by scores, thresholds and class-wise suppression."""
         self.head.rpn.eval()
         self.head.second.eval()
-        with full_precision(self.maps[0]):
+        with without_autocast(self.maps[0]):
             images, maps = self._inputs(slice(None))
             proposals, _ = self.head.rpn(images, maps)
             found, _ = self.head.second(maps, proposals, images.image_sizes)

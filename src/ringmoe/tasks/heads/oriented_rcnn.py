@@ -20,12 +20,12 @@ from torchvision.models.detection.image_list import ImageList
 
 from ringmoe.boxes import ObjectBatch, Objects, box_iou, nms, rotated_roi_align
 from ringmoe.boxes.overlap import enclosing_xyxy
+from ringmoe.models.products import without_autocast
 from ringmoe.tasks.heads.blocks import in_full
 from ringmoe.tasks.heads.detections import (
     Detections,
     Selection,
     covered,
-    full_precision,
     inside,
     seeded,
 )
@@ -157,7 +157,7 @@ class OrientedRCNNDetections(Detections):
         zero = self.objectness.new_zeros(())
         sums = {"objectness": zero, "proposal_box": zero}
         drawn = []
-        with full_precision(self.maps[0]):
+        with without_autocast(self.maps[0]):
             for number, name in enumerate(labels.names):
                 mine = labels.images == number
                 truth = _Truth(
@@ -244,7 +244,7 @@ class OrientedRCNNDetections(Detections):
     def objects(self) -> list[Objects]:
         """Proposals, classified and refined."""
         found = []
-        with full_precision(self.maps[0]):
+        with without_autocast(self.maps[0]):
             for number in range(len(self.objectness)):
                 rois = _with_image(self._proposals(number), number)
                 scores, codes = self.head.look(self.maps, rois)
