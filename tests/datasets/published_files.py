@@ -193,8 +193,9 @@ def _dota(root: Path, truth: Truth, name: str) -> None:
     for part, images in truth.items():
         short = "val" if part == "validation" else part
         inner = f"labelTxt-v{version}/DOTA-v{version}_{short}" if version != "1.0" else "labelTxt"
+        deeper = "" if version == "1.0" else "part4"
         for stem, objects in images.items():
-            _picture(root / short / "images" / f"{stem}.png")
+            _picture(root / short / "images" / deeper / f"{stem}.png")
             lines = ["imagesource:GoogleEarth", "gsd:0.15"]
             for kind, box in objects:
                 numbers = " ".join(f"{number:.4f}" for number in corners(box))
@@ -203,15 +204,15 @@ def _dota(root: Path, truth: Truth, name: str) -> None:
 
 
 def _air_mot(root: Path, truth: Truth, name: str) -> None:
-    """Each image of the truth is one frame of the part's only sequence."""
+    """Each image of the truth is one frame of sequence 100, whose names have the video's number."""
     for part, images in truth.items():
         lines = []
         for frame, objects in enumerate(images.values(), 1):
-            _picture(root / part / "7" / "img1" / f"{frame:06d}.jpg")
+            _picture(root / "100" / "img" / f"{frame:06d}_8.jpg")
             for identity, (kind, box) in enumerate(objects, 1):
                 left, top, right, bottom = edges(box)
                 code = BENCHMARKS[name].classes[kind]
                 numbers = (left + 1, top + 1, right - left, bottom - top)
                 place = ",".join(f"{number:.4f}" for number in numbers)
                 lines.append(f"{frame},{identity},{place},1,{code},1")
-        _write(root / part / "7" / "gt" / "gt.txt", "\n".join(lines) + "\n")
+        _write(root / "100" / "gt" / "gt.txt", "\n".join(lines) + "\n")

@@ -205,7 +205,8 @@ def test_frames_that_are_missing(tmp_path):
     bad = "x,1,1,1,9,9,1,1,1", "1,1,2,2,9,9,1,1,1", "8,1,1,1,9,9,1,1,1"
     mot(tmp_path, "a", (1, 2, 5), "1,1,1,1,9,9,1,1,1", *bad)
     write(tmp_path / "a" / "seqinfo.ini", "no section")
-    mot(tmp_path, "b", ())
+    mot(tmp_path, "b", (), "1,1,1,1,9,9,1,1,1")
+    mot(tmp_path, "c", (1, 2))
     data = opened(tmp_path)
     assert data.names == ("a/000001", "a/000002", "a/000005")
     assert [len(objects) for objects in data.objects] == [1, 0, 0]
@@ -215,6 +216,7 @@ def test_frames_that_are_missing(tmp_path):
         "line that cannot be read",
         "object twice in a frame",
         "seqinfo.ini that cannot be read",
+        "sequence without labels",
         "sequence without pictures",
     ]
     said = {problem.kind: problem.reason for problem in data.problems}

@@ -40,8 +40,8 @@ def test_tiles_and_sequences(tmp_path):
     tiles = published("DOTA-v1.0", tmp_path / "dota", tile_size=32)["train"]
     assert len(tiles) == 12 and tiles[0].size == (32, 32)
     write_benchmark("AIR-MOT", tmp_path / "mot")
-    data = published("AIR-MOT", tmp_path / "mot")["test"]
-    assert data.names == ("test/7/000001", "test/7/000002", "test/7/000003")
+    data = published("AIR-MOT", tmp_path / "mot")["train"]
+    assert data.names == ("100/000001", "100/000002", "100/000003")
     assert data[0].label.ids.tolist() == [1, 2, 3]
 
 

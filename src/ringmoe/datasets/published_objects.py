@@ -100,7 +100,8 @@ def _there(root: Path, places: tuple[str, ...], form: str) -> Path:
 
 
 def _files(folder: Path, suffixes: set[str] | frozenset[str]) -> tuple[Path, ...]:
-    found = (path for path in sorted(folder.glob("[!.]*")) if path.suffix.lower() in suffixes)
+    """Those in a folder, or in the folders in it that archives of several parts unpack to."""
+    found = (path for path in sorted(folder.rglob("[!.]*")) if path.suffix.lower() in suffixes)
     return tuple(found)
 
 

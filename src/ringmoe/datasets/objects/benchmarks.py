@@ -1,7 +1,7 @@
 """Published benchmarks of objects: where their files lie, the split, the metric, the source.
 
-Folders are those of the archives as their authors give them away. What could not be seen in a
-description or a reader of the set is marked "assumed".
+Folders are those of the archives as their authors give them away, by what descriptions and readers
+of each set say.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ _DIOR = _plain(
 
 
 def _dota(version: str) -> dict[str, Part]:
-    """The archives unpack to `labelTxt`, in later versions to a folder inside it (assumed)."""
+    """The archives unpack to `labelTxt`, in later versions to a folder inside it."""
     return {
         name: Part(
             f"{part}/images",
@@ -170,7 +170,6 @@ BENCHMARKS: dict[str, ObjectBenchmark] = {
     "SAR-AIRcraft-1.0": ObjectBenchmark(
         sensor="sar-amplitude-dn8",
         format="VOC",
-        # The paper's names; how the files write A320/321 is assumed to be so.
         classes=_plain("A220", "A320/321", "A330", "ARJ21", "Boeing737", "Boeing787", "other"),
         parts={
             "validation" if part == "val" else part: Part(
@@ -212,9 +211,9 @@ BENCHMARKS: dict[str, ObjectBenchmark] = {
     "AIR-MOT": ObjectBenchmark(
         sensor="rgb-dn8",
         format="MOT",
-        # Folders in MOTChallenge's layout, and the classes' numbers, are assumed.
+        # As AIR-MOT-100 is given away: numbered sequences with `img` and `gt`, and no split.
         classes={"airplane": "1", "ship": "2"},
-        parts={part: Part(part, (part,)) for part in ("train", "test")},
+        parts={"train": Part("", ("",))},
         metric="MOTA, IDF1",
         source="He et al., IEEE TGRS 2022, doi:10.1109/TGRS.2022.3152250",
         forms={"boxes": ""},
