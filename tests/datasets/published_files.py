@@ -205,7 +205,7 @@ def _dota(root: Path, truth: Truth, name: str) -> None:
 
 def _air_mot(root: Path, truth: Truth, name: str) -> None:
     """Each image of the truth is one frame of sequence 100, whose names have the video's number."""
-    for part, images in truth.items():
+    for images in truth.values():
         lines = []
         for frame, objects in enumerate(images.values(), 1):
             _picture(root / "100" / "img" / f"{frame:06d}_8.jpg")
