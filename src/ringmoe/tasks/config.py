@@ -35,6 +35,7 @@ class FinetuneConfig(TrainingConfig):
         augment: Whether to cut at random, and what `turn` says.
         turn: Whether `augment` also mirrors and turns by right angles: false where images have an
             upper side, such as SAR chips whose shadows all point one way.
+        cache: Megabytes of examples that stay in memory, in each process, once they were read.
         evaluate_every: Steps between evaluations on the validation part.
         patience: Evaluations without a better value after which training ends; 0 for never.
     """
@@ -54,6 +55,7 @@ class FinetuneConfig(TrainingConfig):
     resize: bool = False
     augment: bool = True
     turn: bool = True
+    cache: int = 512
     evaluate_every: int = 100
     patience: int = 0
 
@@ -73,4 +75,5 @@ class FinetuneConfig(TrainingConfig):
         require(self, "layer_decay", 0 < self.layer_decay <= 1, "over 0, at most 1")
         require(self, "head_rate", self.head_rate > 0, "over 0")
         require(self, "missing", 0 <= self.missing < 1, "at least 0 and under 1")
+        require(self, "cache", self.cache >= 0, "not negative")
         require(self, "patience", self.patience >= 0, "not negative")

@@ -25,6 +25,7 @@ from ringmoe.datasets import (
     split_data,
     write_split,
 )
+from ringmoe.datasets.cached import CachedExamples
 from ringmoe.datasets.config import DATES, PARTS
 from ringmoe.datasets.split_file import Split
 from ringmoe.errors import ConfigError, DatasetError
@@ -98,16 +99,17 @@ def finetune(
         made = make_task(task, config, examples, parts["train"])
         made.check_data(examples)
         model = make_model(made, config, examples, ranks)
+        cached = CachedExamples(examples, config.cache)
         if config.probe_first and ranks.is_main and not RunFolder(config.out).latest_checkpoint():
             logger.info("fitting the head to the backbone's features")
-            begin_with_probe(model, make_loader(examples, parts["train"], config))
+            begin_with_probe(model, make_loader(cached, parts["train"], config))
         described = to_plain(data) if isinstance(data, DataConfig) else None
         settings = {"task": task, **to_plain(config), "data": described}
-        loader = make_loader(examples, parts["train"], config, ranks)
+        loader = make_loader(cached, parts["train"], config, ranks)
         loader.batch(0)  # values in another unit are found before there is a folder of the run
         unseen = parts["validation"]
         share = unseen[ranks.rank :: ranks.world_size]
-        validation_loader = make_loader(examples, share, config) if len(unseen) else None
+        validation_loader = make_loader(cached, share, config) if len(unseen) else None
         known = fingerprint(examples, parts)
         defaults = defaults_of(FinetuneConfig) | {"data": defaults_of(DataConfig)}
         run = begin_run(

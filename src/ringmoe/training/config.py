@@ -12,6 +12,7 @@ from ringmoe.training.precision import PrecisionName
 # What may differ when a run is resumed: it changes what is watched, not what is computed, or
 # (device, paths) where it is computed.
 FREE_ON_RESUME = {
+    "cache",
     "out",
     "archive",
     "device",
