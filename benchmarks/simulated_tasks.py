@@ -70,7 +70,9 @@ def measure(plan: dict[str, Any], root: Path, task: str, start: str, seed: int) 
     data = DataConfig(path=scenes / f"{settings['scenes']}-train", **settings["data"])
     resume = (config.out / "config.yaml").exists()
     result = finetune(settings["task"], config, data, resume=resume, progress=False)
-    _, figures = evaluate_run(result.run_dir, other=scenes / f"{settings['scenes']}-test")
+    # whole scenes: tiles that they are cut into for training cut objects too
+    test = scenes / f"{settings['scenes']}-test"
+    _, figures = evaluate_run(result.run_dir, other=test, tile_size=0)
     return {"validation": best_validation(result.run_dir), "test": figures}
 
 

@@ -79,6 +79,10 @@ def test_the_report_of_an_evaluation(trained, tmp_path, capsys):
     html = page.read_text()
     assert f"Figures are of 3 images in {tmp_path / 'others'}." in html
     assert html.count("data:image/png") == 3 and "did not learn from" in html
+    assert main(["evaluate", str(run), *words, "--tile-size", "32"]) == 0
+    assert "Figures are of 12 images in" in page.read_text()
+    assert main(["evaluate", str(run), "--tile-size", "0"]) == 2
+    assert "tile_size: of other images (--path)" in capsys.readouterr().err
     (tmp_path / "file").write_text("")
     assert main(["evaluate", str(run), "--report", str(tmp_path / "file" / "r.html")]) == 2
     assert "cannot write" in capsys.readouterr().err

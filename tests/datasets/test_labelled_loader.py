@@ -196,7 +196,7 @@ def test_evaluation_asks_for_every_object():
     lower right corner, box 3 crosses the first squares' right edge: half of it is in each.
     """
     boxes = [[6, 10, 10, 14], [0, 17, 3, 23], [17, 18, 20, 24], [14, 2, 18, 4]]
-    batches = list(loader(Boxed(boxes)).epoch())
+    batches = list(loader(Boxed(boxes), largest=16).epoch())
     (labels,) = [batch.labels for batch in batches]
     found = [
         (labels.names[place], int(number))
@@ -220,9 +220,19 @@ def test_objects_with_identities_are_all_asked_for_too():
     """What is scored of still images does not depend on whether their labels tell objects apart."""
     boxes = [[0, 1, 3, 4], [17, 18, 20, 24]]
     for ids in (False, True):
-        (batch,) = loader(Boxed(boxes, ids)).epoch()
+        (batch,) = loader(Boxed(boxes, ids), largest=16).epoch()
         kept = [batch.labels.of(place) for place in range(4)]
         assert sum(int((~objects.ignored).sum()) for objects in kept) == 2
+
+
+def test_objects_are_cut_as_little_as_memory_allows():
+    """24 x 20 px are one square of 32, objects across the middle are there once, and whole."""
+    boxes = [[14, 2, 18, 4], [6, 10, 10, 14]]
+    (batch,) = loader(Boxed(boxes)).epoch()
+    assert batch.names == ("e0",) and batch.observations["image"].size == (32, 32)
+    np.testing.assert_array_equal(batch.labels.boxes, np.add(boxes, [6, 4, 6, 4]))
+    (middle,) = loader(Boxed(boxes)).epoch("middle")
+    assert middle.names == ("e0",) and middle.observations["image"].size == (32, 32)
 
 
 def test_whole_images_are_not_cut():

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ringmoe.cli._figures import print_figures
 from ringmoe.cli._run_report import report_evaluation
+from ringmoe.errors import ConfigError
 from ringmoe.files import check_writable
 from ringmoe.tasks import Part, open_run
 from ringmoe.training import choose_device
@@ -16,6 +17,7 @@ def evaluate(
     *,
     part: Part = "test",
     path: Path | None = None,
+    tile_size: int | None = None,
     device: str = "auto",
     report: Path | None = None,
     json: bool = False,
@@ -29,13 +31,17 @@ def evaluate(
         run: The run's folder.
         part: Of the run's split: test, validation or train.
         path: Other labelled images in place of the run's own, read with the same settings.
+        tile_size: Cut the other images into tiles of so many pixels; 0 takes them whole, which is
+            how objects are counted; none as in the run.
         device: Where to compute: auto, cpu, cuda.
         report: Write a page with the figures and with pictures of what the model says: a .html.
         json: Print JSON instead of tables.
     """
     if report is not None:
         check_writable(report)
-    opened = open_run(run, path, choose_device(device))
+    if tile_size is not None and path is None:
+        raise ConfigError("tile_size: of other images (--path); the run's own are cut already")
+    opened = open_run(run, path, choose_device(device), tile_size=tile_size)
     figures = opened.evaluate(part)
     if report is not None:
         report_evaluation(opened, part, figures, report)

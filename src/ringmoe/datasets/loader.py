@@ -26,6 +26,7 @@ Cover = Literal["squares", "middle", "whole"]
 
 _Named = tuple[str, Prepared]  # a square that is cut, and what it is called
 _MULTIPLE = 32  # of sides that every backbone takes: the stride of its last maps
+LARGEST = 2048  # pixels of a square that objects are looked for in, in evaluation
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +79,8 @@ class LabelledLoader:
         missing: Share of the steps in which one of several modalities, drawn, is left out, so
             that a model learns to do without.
         how: "cut", or "resize": all of an image resampled to `crop_size`, never SAR.
+        largest: Height and width of the largest squares in which objects are looked for in
+            evaluation: at the edges of squares they are cut.
         prefetch: Batches to prepare ahead, in a thread.
         threads: That prepare those of `iterate`; they do not depend on it.
 
@@ -100,6 +103,7 @@ class LabelledLoader:
         world_size: int = 1,
         missing: float = 0.0,
         how: How = "cut",
+        largest: int = LARGEST,
         prefetch: int = 2,
         threads: int = 1,
     ) -> None:
@@ -108,6 +112,7 @@ class LabelledLoader:
         self._augment, self._turn, self._how, self._drop = augment, turn, how, missing
         self._rank, self._world_size = rank, world_size
         self._prefetch, self._threads = prefetch, threads
+        self._largest = max(largest, crop_size)
         self._key = int(mix(seed, name_key("labelled")))
         self._check()
         members = np.arange(max(1, len(self.indices)))
@@ -153,10 +158,11 @@ class LabelledLoader:
         """Every example once, in order, nothing at random, on every rank all.
 
         Args:
-            cover: "squares": images larger than `crop_size` are cut into squares that show all of
-                them, the last of a row or column at the edge; what it shares with the one before
-                is not labelled twice; of images with a class the middle is taken. "middle": of
-                all. "whole": each image is one square as large as its longer side.
+            cover: "squares": images larger than `crop_size`, of objects than `largest`, are cut
+                into squares that show all of them, the last of a row or column at the edge; what it
+                shares with the one before is not labelled twice; of images with a class the middle
+                is taken. "middle": of all. "whole": each image is one square as large as its longer
+                side.
 
         Yields:
             Batches, prepared ahead in one thread. They hold squares of one size, and no more
@@ -172,14 +178,14 @@ class LabelledLoader:
             yield batch
 
     def _squares(self, example: Example, cover: Cover) -> Iterator[_Named]:
-        one = not isinstance(example.label, np.ndarray | Objects)
-        if cover == "whole" and self._how == "cut":
-            side = -(-max(example.size) // _MULTIPLE) * _MULTIPLE
-            cuts = [Cut.middle(example.size, max(side, self.crop_size))]
-        elif cover != "squares" or one or self._how == "resize":
-            cuts = [Cut.middle(example.size, self.crop_size, self._how)]
+        side, parts = self.crop_size, isinstance(example.label, np.ndarray | Objects)
+        if self._how == "cut" and (cover == "whole" or isinstance(example.label, Objects)):
+            side = max(side, -(-max(example.size) // _MULTIPLE) * _MULTIPLE)
+            side = side if cover == "whole" else min(side, self._largest)
+        if cover == "squares" and parts and self._how == "cut":
+            cuts = Cut.covering(example.size, side)
         else:
-            cuts = Cut.covering(example.size, self.crop_size)
+            cuts = [Cut.middle(example.size, side, self._how)]
         for cut in cuts:
             yield _name(example, cut, len(cuts)), prepare(example, self.data.sources, cut)
 

@@ -105,8 +105,20 @@ class OpenRun:
         return figures
 
 
-def open_run(path: Path, other: Path | None = None, device: torch.device | str = "cpu") -> OpenRun:
+def open_run(
+    path: Path,
+    other: Path | None = None,
+    device: torch.device | str = "cpu",
+    *,
+    tile_size: int | None = None,
+) -> OpenRun:
     """A run with its own labelled images, or with others that are read with the same settings.
+
+    Args:
+        path: The run's folder.
+        other: Other images and labels in place of the run's own.
+        device: Where to compute.
+        tile_size: Cut the others into tiles of so many pixels; 0 takes them whole, None the run's.
 
     Raises:
         ConfigError: The folder holds no run.
@@ -120,7 +132,9 @@ def open_run(path: Path, other: Path | None = None, device: torch.device | str =
         return OpenRun(path, config, data, model, examples, read_split(path / SPLIT, examples))
     # by the model's class names: other data may hold fewer classes, or name none
     named = data.classes or list(model.task.classes)
-    data = replace(data, path=other, classes=named)
+    tile_size = data.tile_size if tile_size is None else tile_size
+    data = replace(data, path=other, classes=named, tile_size=tile_size)
+    data.check()
     return OpenRun(path, config, data, model, open_data(data, model.task.label_kind), {})
 
 
@@ -130,6 +144,7 @@ def evaluate_run(
     *,
     other: Path | None = None,
     device: torch.device | str = "cpu",
+    tile_size: int | None = None,
 ) -> tuple[TaskModel, Figures]:
     """Score the model of a run, on a part of its data or on other data laid out alike.
 
@@ -138,6 +153,7 @@ def evaluate_run(
         part: Of the run's own split.
         other: Other images and labels in place of the run's own; all of them count.
         device: Where to compute.
+        tile_size: Of the others, see `open_run`.
 
     Returns:
         The model, and its metrics.
@@ -145,5 +161,5 @@ def evaluate_run(
     Raises:
         ConfigError, CheckpointError, DatasetError: See `open_run` and `OpenRun.evaluate`.
     """
-    run = open_run(path, other, device)
+    run = open_run(path, other, device, tile_size=tile_size)
     return run.model, run.evaluate(part)
