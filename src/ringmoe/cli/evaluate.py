@@ -37,10 +37,10 @@ def evaluate(
         report: Write a page with the figures and with pictures of what the model says: a .html.
         json: Print JSON instead of tables.
     """
-    if report is not None:
-        check_writable(report)
     if tile_size is not None and path is None:
         raise ConfigError("tile_size: of other images (--path); the run's own are cut already")
+    if report is not None:
+        check_writable(report)
     opened = open_run(run, path, choose_device(device), tile_size=tile_size)
     figures = opened.evaluate(part)
     if report is not None:

@@ -100,7 +100,7 @@ def test_frames_larger_than_the_crops_are_scored_whole(tmp_path):
     """
     data = open_data(write_sequences(tmp_path, count=3, frames=2, size=160), "boxes")
     model = make_model(Tracking(classes=("square",), channels=8, score_threshold=0.999))
-    loader = LabelledLoader(data, range(len(data)), batch_size=2, crop_size=64)
+    loader = LabelledLoader(data, range(len(data)), batch_size=2, crop_size=64, largest=64)
     figures = evaluate(model, loader.epoch(model.task.cover))
     assert figures["misses"] == 12
     assert evaluate(model, loader.epoch("middle"))["misses"] == 0
