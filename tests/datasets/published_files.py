@@ -196,6 +196,7 @@ def _dota(root: Path, truth: Truth, name: str) -> None:
         deeper = "" if version == "1.0" else "part4"
         for stem, objects in images.items():
             _picture(root / short / "images" / deeper / f"{stem}.png")
+            _picture(root / short / "images" / ".thumbnails" / f"{stem}.png")
             lines = ["imagesource:GoogleEarth", "gsd:0.15"]
             for kind, box in objects:
                 numbers = " ".join(f"{number:.4f}" for number in corners(box))

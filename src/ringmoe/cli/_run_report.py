@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -59,8 +58,8 @@ def _write(run: OpenRun, part: Part, figures: Figures, lead: str, out: Path) -> 
         figures=figures,
         classes=task.classes,
         confusion=figures.get("confusion_matrix", ()),
-        loss=_curve(folder.metrics_path, "loss"),
-        validation=_validation(run.path / FILE),
+        loss=_curves(folder.metrics_path, ["loss"]).get("loss", ((), ())),
+        validation=_curves(run.path / FILE, METRICS),
         details=_details(run),
         footer=f"RingMoE {ringmoe.__version__}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC.",
     )
@@ -77,27 +76,27 @@ def _lead_of_training(run: OpenRun, part: Part, best: Figures) -> str:
     return f"{learned} Figures are of {shown}; the weights of step {best['step']} did best there."
 
 
-def _curve(path: Path, name: str) -> tuple[list[int], list[float]]:
-    lines = [line for line in read_metrics(path) if name in line] if path.exists() else []
-    known = [(int(line["step"]), line[name]) for line in lines if line[name] is not None]
-    return [step for step, _ in known], [value for _, value in known]
-
-
-def _validation(path: Path) -> dict[str, tuple[list[int], list[float]]]:
-    curves = {name: _curve(path, name) for name in METRICS}
-    return {name: curve for name, curve in curves.items() if curve[0]}
+def _curves(path: Path, names: Iterable[str]) -> dict[str, tuple[list[int], list[float]]]:
+    """(steps, values) of those names that the file has values of."""
+    lines = list(read_metrics(path)) if path.exists() else []
+    curves = {}
+    for name in names:
+        known = [line for line in lines if line.get(name) is not None]
+        if known:
+            curves[name] = [int(line["step"]) for line in known], [line[name] for line in known]
+    return curves
 
 
 def _details(run: OpenRun) -> Sequence[tuple[str, str]]:
     config, task = run.config, run.model.task
     options = ", ".join(f"{key}: {value}" for key, value in config.options.items())
     parts = ", ".join(f"{part}: {len(members)}" for part, members in run.parts.items())
-    sensors: Any = {name: source.sensor for name, source in run.model.sources.items()}
+    sensors = dict.fromkeys(source.sensor for source in run.model.sources.values())
     return [
         ("task", task.name + (f" ({options})" if options else "")),
         ("backbone", f"{config.checkpoint}, {config.adapt}"),
         ("images", parts or f"{len(run.examples)}"),
-        ("sensor", ", ".join(dict.fromkeys(sensors.values()))),
+        ("sensor", ", ".join(sensors)),
         ("labels", str(run.data.path)),
         ("training", f"{config.steps} steps of {config.batch_size} images"),
         ("image", f"{config.crop_size} x {config.crop_size} px"),

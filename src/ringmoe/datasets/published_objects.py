@@ -75,7 +75,7 @@ def _read(benchmark: ObjectBenchmark, part: Part, root: Path, kind: LabelKind) -
     if benchmark.format == "MOT":
         sequences = sorted(file.parent.parent for file in labels.glob("*/gt/gt.txt"))
         return read_mot(root, sequences, rotated)
-    images = _files(folder, IMAGE_SUFFIXES)
+    images = _files(folder, IMAGE_SUFFIXES, deep=benchmark.format == "DOTA")
     if benchmark.format == "COCO":
         found = read_coco(root, [labels], images, rotated)
         # The folder has the images of all parts: those of another are not amiss.
@@ -99,10 +99,17 @@ def _there(root: Path, places: tuple[str, ...], form: str) -> Path:
     raise DatasetError(f"{paths[0]}: there is no such file or folder: unpack the archives there")
 
 
-def _files(folder: Path, suffixes: set[str] | frozenset[str]) -> tuple[Path, ...]:
-    """Those in a folder, or in the folders in it that archives of several parts unpack to."""
-    found = (path for path in sorted(folder.rglob("[!.]*")) if path.suffix.lower() in suffixes)
-    return tuple(found)
+def _files(
+    folder: Path, suffixes: set[str] | frozenset[str], *, deep: bool = False
+) -> tuple[Path, ...]:
+    """Those in a folder; `deep`: also in the folders in it that archives of several parts make."""
+    paths = sorted(folder.rglob("*") if deep else folder.glob("*"))
+    return tuple(
+        path
+        for path in paths
+        if path.suffix.lower() in suffixes
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
 
 
 def _of_part(root: Path, part: Part, images: tuple[Path, ...], labels: tuple[Path, ...]) -> Files:

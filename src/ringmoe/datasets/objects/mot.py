@@ -175,12 +175,13 @@ def add_frames(
 def numbered(pictures: Sequence[Path], found: Found) -> dict[int, Path]:
     """Pictures by their frames' numbers, in order; where names do not tell, by the last number."""
     frames: dict[int, Path] = {}
-    with_number = [path for path in pictures if re.search(r"\d", path.stem)]
+    last: dict[Path, int] = {}
     for path in pictures:
-        if path not in with_number:
+        if digits := re.findall(r"\d+", path.stem):
+            last[path] = int(digits[-1])
+        else:
             found.report("picture without a number", path, "is no frame, left out")
-    last = [int(re.findall(r"\d+", path.stem)[-1]) for path in with_number]
-    for number, path in zip(frame_numbers(with_number) or last, with_number, strict=True):
+    for path, number in zip(last, frame_numbers([*last]) or last.values(), strict=True):
         if (other := frames.setdefault(number, path)) != path:
             found.report("two pictures of one frame", path, f"left out, as {other} is there")
     return dict(sorted(frames.items()))
