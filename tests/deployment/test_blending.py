@@ -1,17 +1,17 @@
-"""Rows of blended tiles, against the whole sum at once in float64."""
+"""Blended tiles, against the whole sum at once in float64."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ringmoe.deployment.blending import RowBlender, highest, softmax
+from ringmoe.deployment.blending import TileBlender, highest, softmax
 from ringmoe.deployment.windows import lay_tiles
 
 
 @settings(max_examples=30)
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 5), st.integers(0, 3))
-def test_rows_are_those_of_the_whole_weighted_sum(height, width, overlap, seed):
+def test_pixels_are_those_of_the_whole_weighted_sum(height, width, overlap, seed):
     """Random scores; all tiles added into one array of the scene's size, divided by the weights.
 
     The weights are the outer products of flanks sin^2 here, not normalised before.
@@ -22,19 +22,19 @@ def test_rows_are_those_of_the_whole_weighted_sum(height, width, overlap, seed):
     profile = np.concatenate([ramp, np.ones(tile - 2 * overlap), ramp[::-1]])
     total = np.zeros((2, max(height, tile), max(width, tile)))
     weight = np.zeros(total.shape[1:])
-    blender, found = RowBlender(2, rows, columns), []
+    blender = TileBlender(2, rows, columns)
+    found = np.full((2, height, width), np.nan)
     for row, top in enumerate(rows.starts):
         for column, left in enumerate(columns.starts):
             scores = rng.normal(size=(2, tile, tile)).astype(np.float32)
             before = scores.copy()
-            blender.add(row, column, scores)
+            found[:, rows.final(row), columns.final(column)] = blender.add(row, column, scores)
             assert (scores == before).all()
             here = np.s_[top : top + tile, left : left + tile]
             total[:, *here] += scores * np.outer(profile, profile)
             weight[here] += np.outer(profile, profile)
-        found.append(blender.finish(row).copy())
     expected = (total / weight)[:, :height, :width]
-    np.testing.assert_allclose(np.concatenate(found, axis=1), expected, atol=1e-5)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(("channels", "dtype"), [(1, "u1"), (7, "u1"), (300, "u2")])

@@ -1,4 +1,4 @@
-"""Tiles added up to rows of a map, and rows turned into classes.
+"""Overlapping tiles summed to the pixels of a map, and these turned into classes.
 
 NumPy on one thread: blending runs beside the forward pass, and torch's own threads would take the
 cores from it (its argmax over channels is slow besides).
@@ -10,56 +10,57 @@ import numpy as np
 
 from ringmoe.deployment.windows import Axis
 
-_ROWS = 8  # at a time: so few stay in the processor's cache between the passes over them
+_PIXELS = 2**16  # at a time: so few stay in the processor's cache between the passes over them
 
 
-class RowBlender:
-    """Weighted sums of tiles in a band one tile high: memory grows with the scene's width alone.
+class TileBlender:
+    """Weighted sums of tiles; each tile gives out the pixels that none after it touches.
 
-    Tiles come in the order of their rows. Sums are taken in the order of the tiles, so that the
-    result does not depend on how they were batched.
+    What later tiles touch as well is carried on, and nothing else: beside the tile for the next one
+    of the row, below it for the next row. So a channel stays in the processor's cache from its
+    scores to its sums, and memory grows with the scene's width times the overlap.
+
+    Tiles come row by row, those without data left out: what is carried to and from them is of no
+    meaning, nor is what then comes out there.
 
     Args:
         channels: Of the scores.
         rows: The rows of tiles.
         columns: The columns of tiles.
-        first_row: The row of tiles to begin with.
     """
 
-    def __init__(self, channels: int, rows: Axis, columns: Axis, first_row: int = 0) -> None:
-        tile = rows.tile_size
-        self._rows, self._columns, self._row = rows, columns, first_row
-        self._sums = np.zeros((channels, tile, max(columns.length, tile)), np.float32)
-        self._product = np.empty((tile, tile), np.float32)
+    def __init__(self, channels: int, rows: Axis, columns: Axis) -> None:
+        tile, count = rows.tile_size, len(columns.starts)
+        height, width = rows.longest, columns.longest
+        self._rows, self._columns = rows, columns
+        self._sum = np.empty((tile, tile), np.float32)
+        self._beside = np.zeros((channels, tile, tile), np.float32)
+        self._below = np.zeros((count, channels, rows.furthest, width), np.float32)
+        self._final = np.empty((channels, height * width), np.float32)
 
-    def add(self, row: int, column: int, scores: np.ndarray) -> None:
-        """Add a tile's scores, `(channels, tile, tile)`; they are not changed."""
-        self._move_to(row)
-        weights = np.multiply.outer(self._rows.weights[row], self._columns.weights[column])
-        start = self._columns.starts[column]
-        for plane, scores_of_channel in zip(self._sums, scores, strict=True):
-            np.multiply(scores_of_channel, weights, out=self._product)
-            plane[:, start : start + self._columns.tile_size] += self._product
+    def add(self, row: int, column: int, scores: np.ndarray) -> np.ndarray:
+        """Add a tile's scores, `(channels, tile, tile)`; they are not changed.
 
-    def finish(self, row: int) -> np.ndarray:
-        """The pixel rows that are final once `row` is, `(channels, rows, width)`.
-
-        A view: it holds until the next call.
+        Returns:
+            The sums that are final with it, of the pixels `rows.final(row)` and
+            `columns.final(column)`, `(channels, height, width)`. A view: it holds until the next
+            call.
         """
-        self._move_to(row)
-        final = self._rows.final(row)
-        return self._sums[:, : final.stop - final.start, : self._columns.length]
-
-    def _move_to(self, row: int) -> None:
-        """Let the band begin where this row of tiles does."""
-        if row == self._row:
-            return
-        shift = self._rows.starts[row] - self._rows.starts[self._row]
-        kept = max(self._rows.tile_size - shift, 0)
-        for plane in self._sums:
-            plane[:kept] = plane[shift : shift + kept].copy()
-            plane[kept:] = 0
-        self._row = row
+        weights = np.multiply.outer(self._rows.weights[row], self._columns.weights[column])
+        height, width = _length(self._rows.final(row)), _length(self._columns.final(column))
+        above, below = self._rows.reach(row), self._rows.reach(row + 1)
+        left, right = self._columns.reach(column), self._columns.reach(column + 1)
+        found, plane = self._final[:, : height * width].reshape(-1, height, width), self._sum
+        for final, beside, under, given in zip(
+            found, self._beside, self._below[column], scores, strict=True
+        ):
+            np.multiply(given, weights, out=plane)
+            plane[:, :left] += beside[:, :left]
+            beside[:, :right] = plane[:, width : width + right]
+            plane[:above, :width] += under[:above, :width]
+            under[:below, :width] = plane[height : height + below, :width]
+            final[:] = plane[:height, :width]
+        return found
 
 
 def highest(scores: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
@@ -77,8 +78,9 @@ def highest(scores: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray
     """
     labels = np.zeros(scores.shape[1:], dtype)
     best = scores[0].copy()
-    for row in range(0, len(best), _ROWS):
-        rows = slice(row, row + _ROWS)
+    step = max(1, _PIXELS // best.shape[1])
+    for row in range(0, len(best), step):
+        rows = slice(row, row + step)
         for channel in range(1, len(scores)):
             better = (scores[channel, rows] > best[rows]) * dtype.type(channel)
             np.maximum(labels[rows], better, out=labels[rows])
@@ -91,3 +93,7 @@ def softmax(scores: np.ndarray, best: np.ndarray) -> np.ndarray:
     probabilities = np.exp(scores - best)
     probabilities /= probabilities.sum(axis=0)
     return probabilities
+
+
+def _length(pixels: slice) -> int:
+    return pixels.stop - pixels.start

@@ -172,14 +172,8 @@ def predict_scene(
     resumed = journal.progress.rows
     with kept_if_useful(journal), MapProgress(resumed, scene.height, shown=progress) as bar:
         first_row = _first_row(tiled, resumed)
-        writer = RowWriter(
-            meaning,
-            tiled.rows,
-            tiled.columns,
-            journal,
-            where=str(scene.path),
-            first_row=first_row,
-        )
+        where = str(scene.path)
+        writer = RowWriter(meaning, tiled.rows, tiled.columns, journal, where=where)
         with closing(writer):
             if resumed < scene.height:
                 model = _Forward(predictor, torch.device(device), meaning.channels, tile_size)

@@ -34,6 +34,23 @@ class Axis:
         last = tile + 1 == len(self.starts)
         return slice(self.starts[tile], self.length if last else self.starts[tile + 1])
 
+    def reach(self, tile: int) -> int:
+        """How far the tile before reaches into this one, in pixels; 0 where there are not both."""
+        if not 0 < tile < len(self.starts):
+            return 0
+        return self.starts[tile - 1] + self.tile_size - self.starts[tile]
+
+    @property
+    def longest(self) -> int:
+        """The most pixels that are final at once."""
+        final = (self.final(tile) for tile in range(len(self.starts)))
+        return max(pixels.stop - pixels.start for pixels in final)
+
+    @property
+    def furthest(self) -> int:
+        """The most pixels that a tile reaches into the next."""
+        return max(self.reach(tile) for tile in range(len(self.starts)))
+
 
 def lay_tiles(length: int, tile_size: int, overlap: int) -> Axis:
     """Cover one side of a scene with tiles.

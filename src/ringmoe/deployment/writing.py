@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ringmoe.deployment.blending import RowBlender, highest, softmax
+from ringmoe.deployment.blending import TileBlender, highest, softmax
 from ringmoe.deployment.cog import Legend
 from ringmoe.deployment.colours import Colour, class_colours
 from ringmoe.deployment.journal import Journal, Planes, Progress
@@ -18,7 +18,6 @@ from ringmoe.deployment.windows import Axis
 from ringmoe.errors import ConfigError, ValueRangeError
 
 _SHARES = 254  # steps of probabilities in uint8; 255 is nodata
-_ROWS = 32  # whose probabilities are computed at a time
 
 
 @dataclass(frozen=True)
@@ -129,7 +128,6 @@ class RowWriter:
         columns: The columns of tiles.
         journal: Where to write, and how far an earlier run came.
         where: Names the scene in messages.
-        first_row: The row of tiles that comes first.
 
     Attributes:
         map: Classes or values.
@@ -146,17 +144,21 @@ class RowWriter:
         journal: Journal,
         *,
         where: str = "the scene",
-        first_row: int = 0,
     ) -> None:
-        self._meaning, self._rows, self._journal, self._where = meaning, rows, journal, where
-        self._blender = RowBlender(meaning.channels, rows, columns, first_row)
+        self._meaning, self._journal, self._where = meaning, journal, where
+        self._rows, self._columns = rows, columns
+        self._blender = TileBlender(meaning.channels, rows, columns)
         size = (rows.length, columns.length)
         folder = journal.folder
         self.map = Planes(folder / "map.raw", (1, *size), meaning.dtype)
+        row = (rows.tile_size, columns.length)  # what is held until it is final
+        self._finite = np.zeros(row, bool)
+        self._values = np.zeros((1, *row), meaning.dtype)
         self.shares: Planes | None = None
         if meaning.probabilities:
             shape = (meaning.channels, *size)
             self.shares = Planes(folder / "probabilities.raw", shape, meaning.probabilities)
+            self._shares = np.zeros((meaning.channels, *row), meaning.probabilities)
         self.progress = journal.progress
         self.tiles = 0
 
@@ -171,7 +173,7 @@ class RowWriter:
         for (row, column), scores_of_tile in zip(batch.tiles, scores, strict=True):
             for ended in [number for number in masks if number < row]:
                 self._finish(ended, masks.pop(ended))
-            self._blender.add(row, column, scores_of_tile)
+            self._keep(column, self._blender.add(row, column, scores_of_tile))
         for row, valid in masks.items():
             self._finish(row, valid)
         self.tiles += len(batch.tiles)
@@ -189,31 +191,35 @@ class RowWriter:
     def _parts(self) -> Sequence[Planes]:
         return (self.map,) if self.shares is None else (self.map, self.shares)
 
-    def _finish(self, row: int, valid: np.ndarray) -> None:
-        final = self._rows.final(row)
-        scores = self._blender.finish(row)
-        if final.stop <= self.progress.rows:  # an earlier run wrote them
-            return
+    def _keep(self, column: int, scores: np.ndarray) -> None:
+        """What the final scores of a tile's pixels mean, until their row is final."""
+        here = np.s_[: scores.shape[1], self._columns.final(column)]
         if self._meaning.kind == "values":
-            values = best = scores[0].copy()
+            values = best = scores[0]
         else:
             values, best = highest(scores, self._meaning.dtype)
-        if not (np.isfinite(best) | ~valid).all():
+        self._values[0, *here], self._finite[here] = values, np.isfinite(best)
+        if self.shares is not None:
+            shares = softmax(scores, best)
+            if self._meaning.probabilities == "uint8":
+                shares = np.rint(shares * _SHARES)
+            self._shares[:, *here] = shares
+
+    def _finish(self, row: int, valid: np.ndarray) -> None:
+        """Write a row, of which `valid` tells what holds data."""
+        final = self._rows.final(row)
+        if final.stop <= self.progress.rows:  # an earlier run wrote them
+            return
+        here = slice(len(valid))
+        if not (self._finite[here] | ~valid).all():
             raise ValueRangeError(
                 f"{self._where}: rows {final.start} to {final.stop - 1}: the model gives NaN or "
                 "infinite numbers where the scene has data; check its weights and precision"
             )
-        values[~valid] = self._meaning.nodata
-        self.map.write(final.start, values[None])
+        nodata = self._values.dtype.type(self._meaning.nodata)
+        self.map.write(final.start, np.where(valid, self._values[:, here], nodata))
         if self.shares is not None:
-            for start in range(0, len(valid), _ROWS):
-                part = slice(start, start + _ROWS)
-                shares = softmax(scores[:, part], best[part])
-                self.shares.write(final.start + start, self._stored(shares, valid[part]))
+            nodata = self._shares.dtype.type(self._meaning.probability_legend().nodata)
+            self.shares.write(final.start, np.where(valid, self._shares[:, here], nodata))
         pixels = self.progress.pixels + int(np.count_nonzero(valid))
         self.progress = Progress(final.stop, pixels)
-
-    def _stored(self, shares: np.ndarray, valid: np.ndarray) -> np.ndarray:
-        if self._meaning.probabilities == "float32":
-            return np.where(valid, shares, np.float32(np.nan))
-        return np.where(valid, np.rint(shares * _SHARES), 255).astype(np.uint8)

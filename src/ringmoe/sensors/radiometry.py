@@ -37,7 +37,9 @@ def calibrate(digital: np.ndarray, calibration: Calibration) -> np.ndarray:
                 f"{calibration.offset:g}: their phase would be lost; take a complex sensor"
             )
         return (digital * scale).astype(np.complex64, copy=False)
-    values = digital.astype(np.float32) * scale + offset
+    values = digital.astype(np.float32)
+    values *= scale
+    values += offset
     if calibration.form == "intensity":
         return np.copysign(np.sqrt(np.abs(values)), values)
     if calibration.form == "decibel":
@@ -73,10 +75,11 @@ def normalise(values: np.ndarray, channels: Sequence[Channel]) -> np.ndarray:
         channels = [part for channel in channels for part in channel.split()]
     result = np.empty(values.shape, np.float32)
     for index, channel in enumerate(channels):
-        plane = values[..., index, :, :]
+        plane, out = values[..., index, :, :], result[..., index, :, :]
         if channel.log_floor is not None:
             plane = np.log(np.maximum(plane, 0) + np.float32(channel.log_floor))
-        result[..., index, :, :] = (plane - np.float32(channel.mean)) / np.float32(channel.std)
+        np.subtract(plane, np.float32(channel.mean), out=out)
+        out /= np.float32(channel.std)
     return result
 
 
