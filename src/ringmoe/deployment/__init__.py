@@ -5,7 +5,8 @@ from ringmoe.deployment.export import Experts, ExportResult, export_model
 from ringmoe.deployment.export_metadata import read_metadata
 from ringmoe.deployment.frames import Frames, find_frames
 from ringmoe.deployment.graph import ImageInput, backbone_input, task_inputs
-from ringmoe.deployment.mapping import MapResult, Predictor, predict_scene
+from ringmoe.deployment.mapper import Predictor
+from ringmoe.deployment.mapping import MapResult, predict_scene
 from ringmoe.deployment.objects import ObjectsResult, detect, predict_objects
 from ringmoe.deployment.pipeline import forward_threads
 from ringmoe.deployment.tracks import write_lines, write_mot

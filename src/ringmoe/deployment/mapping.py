@@ -7,35 +7,26 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from ringmoe.deployment.cog import write_cog
 from ringmoe.deployment.colours import Colour
 from ringmoe.deployment.journal import Journal, check_outputs, files_of, kept_if_useful
+from ringmoe.deployment.mapper import Mapper, Predictor, Scored
 from ringmoe.deployment.pipeline import ahead, behind, side_by_side
 from ringmoe.deployment.polygons import check_polygons, write_polygons
 from ringmoe.deployment.progress import MapProgress
 from ringmoe.deployment.strips import Batch, rows_together
 from ringmoe.deployment.tiling import TiledScene
 from ringmoe.deployment.writing import Meaning, RowWriter
-from ringmoe.errors import ConfigError, ShapeError, ValueRangeError
-from ringmoe.observation import Observation
+from ringmoe.errors import ConfigError, ValueRangeError
 from ringmoe.scenes import Scene
 
 _FORMAT = 1  # of unfinished maps
 _DEPTH = 2  # batches that wait before the model, and as many behind it
 _STRIP_ROWS = 512  # of which polygons are found at a time
-
-
-class Predictor(Protocol):
-    """A model over tiles."""
-
-    def __call__(self, observations: Mapping[str, Observation], /) -> Tensor:
-        """Scores of classes `(B, K, h, w)`, or values `(B, 1, h, w)`, floating, of each pixel."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +167,7 @@ def predict_scene(
         writer = RowWriter(meaning, tiled.rows, tiled.columns, journal, where=where)
         with closing(writer):
             if resumed < scene.height:
-                model = _Forward(predictor, torch.device(device), meaning.channels, tile_size)
+                model = Mapper(predictor, torch.device(device), meaning.channels, tile_size)
                 batches = tiled.batches(model.device, first_row)
                 _map_tiles(batches, model, tiled.busy(threads), writer, bar)
             tile_seconds = time.monotonic() - started
@@ -211,14 +202,14 @@ def predict_scene(
 
 def _map_tiles(
     batches: Generator[Batch, None, None],
-    model: _Forward,
+    model: Mapper,
     threads: int,
     writer: RowWriter,
     bar: MapProgress,
 ) -> None:
     """Read ahead of the model in one thread, blend and write behind it in another."""
 
-    def blend(item: _Scored) -> None:
+    def blend(item: Scored) -> None:
         writer.add(item.batch, item.wait())
         bar.mapped(writer.progress.rows, writer.tiles)
 
@@ -226,48 +217,6 @@ def _map_tiles(
         for scored in side_by_side(model, coming, threads):
             put(scored)
     writer.commit()
-
-
-@dataclass(frozen=True, eq=False)
-class _Scored:
-    """A batch and its scores, which may still be on their way from the device."""
-
-    batch: Batch
-    scores: Tensor
-    arrived: torch.cuda.Event | None = None
-
-    def wait(self) -> np.ndarray:
-        if self.arrived is not None:
-            self.arrived.synchronize()
-        return self.scores.numpy()
-
-
-@dataclass(frozen=True)
-class _Forward:
-    """The model, from a batch in memory to its scores there."""
-
-    predictor: Predictor
-    device: torch.device
-    channels: int
-    tile_size: int
-
-    @torch.inference_mode()
-    def __call__(self, batch: Batch) -> _Scored:
-        expected = (len(batch.tiles), self.channels, self.tile_size, self.tile_size)
-        if not batch.tiles:
-            return _Scored(batch, torch.empty(expected))
-        scores = self.predictor({n: o.to(self.device) for n, o in batch.observations.items()})
-        if tuple(scores.shape) != expected:
-            raise ShapeError(
-                f"the model gives {tuple(scores.shape)} for {len(batch.tiles)} tiles, expected "
-                f"{expected}: (tiles, classes or 1, height, width)"
-            )
-        found = scores.detach().to("cpu", torch.float32, non_blocking=True)
-        if not scores.is_cuda:
-            return _Scored(batch, found)
-        arrived = torch.cuda.Event()
-        arrived.record(torch.cuda.current_stream(scores.device))
-        return _Scored(batch, found, arrived)
 
 
 def _first_row(tiled: TiledScene, finished: int) -> int:
