@@ -18,22 +18,19 @@ if TYPE_CHECKING:
     from ringmoe.tasks.tracking.metrics import SequenceMetrics
 
 
-@register
-@dataclass(frozen=True, kw_only=True)
-class Tracking(Detection, TrackerOptions):
-    """Horizontal boxes, tracked.
+class _Tracked(TrackerOptions):
+    """What tracking adds to detection: frames in sequences, and scores of tracks.
 
     The best checkpoint is that with the highest HOTA: it weighs finding objects and keeping their
     identity alike, where MOTA hardly sees the identity.
     """
 
-    name: ClassVar[str] = "tracking"
     cover: ClassVar[Cover] = "whole"  # what is tracked crosses the squares
     best: ClassVar[str] = "hota"
 
-    def __post_init__(self) -> None:
-        Detection.__post_init__(self)
-        TrackerOptions.__post_init__(self)
+    if TYPE_CHECKING:  # the detection's
+        classes: tuple[str, ...]
+        rotated: ClassVar[bool]
 
     def check_data(self, data: LabelledData) -> None:
         """Raise if examples are no frames of sequences, or nobody knows which object is which."""
@@ -48,26 +45,26 @@ class Tracking(Detection, TrackerOptions):
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class OrientedTracking(OrientedDetection, TrackerOptions):
+class Tracking(_Tracked, Detection):
+    """Horizontal boxes, tracked."""
+
+    name: ClassVar[str] = "tracking"
+
+    def __post_init__(self) -> None:
+        TrackerOptions.__post_init__(self)
+        Detection.__post_init__(self)
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class OrientedTracking(_Tracked, OrientedDetection):
     """Rotated boxes, tracked."""
 
     name: ClassVar[str] = "oriented-tracking"
-    cover: ClassVar[Cover] = "whole"  # what is tracked crosses the squares
-    best: ClassVar[str] = "hota"
 
     def __post_init__(self) -> None:
-        OrientedDetection.__post_init__(self)
         TrackerOptions.__post_init__(self)
-
-    def check_data(self, data: LabelledData) -> None:
-        """Raise if examples are no frames of sequences, or nobody knows which object is which."""
-        check_sequences(data)
-
-    def metrics(self) -> SequenceMetrics:
-        """`hota`, `mota`, `idf1` and others of all sequences; `map50` of the detections."""
-        from ringmoe.tasks.tracking.metrics import SequenceMetrics
-
-        return SequenceMetrics(self.classes, self.rotated, self)
+        OrientedDetection.__post_init__(self)
 
 
 def sequence_and_frame(name: str) -> tuple[str, int]:
