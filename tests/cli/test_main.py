@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import importlib
 import inspect
+import os
 import pkgutil
+import signal
 import subprocess
 import sys
 import types
@@ -16,6 +18,7 @@ import ringmoe
 import ringmoe.cli
 from ringmoe.cli import main
 from ringmoe.errors import SceneReadError
+from ringmoe.files import replacing
 
 # The attribute `ringmoe.cli.main` is the function; the module of that name holds the table.
 dispatcher = sys.modules["ringmoe.cli.main"]
@@ -133,6 +136,19 @@ def test_an_interrupt_is_exit_code_130(verb, capsys):
     verb(raising(KeyboardInterrupt()))
     assert main(["attempt"]) == 130
     assert capsys.readouterr().err == "ringmoe attempt: interrupted\n"
+
+
+def test_sigterm_is_an_interrupt_that_leaves_nothing_half_written(verb, tmp_path, capsys):
+    def attempt() -> None:
+        with replacing(tmp_path / "map.tif") as partial:
+            partial.write_text("half")
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    verb(attempt)
+    assert main(["attempt"]) == 130
+    assert capsys.readouterr().err == "ringmoe attempt: interrupted\n"
+    assert list(tmp_path.iterdir()) == []
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_a_bug_keeps_its_traceback(verb):

@@ -129,6 +129,14 @@ def test_a_resumed_run_ends_with_the_same_weights_bit_for_bit(tmp_path, ema):
     assert a == b
 
 
+@pytest.fixture
+def sigterm():
+    """Interrupts, as it does on the command line."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
 class Unreadable(ToyData):
     """Whose eighth batch is damaged until it is mended."""
 
@@ -148,6 +156,11 @@ def interrupt(step):
         os.kill(os.getpid(), signal.SIGINT)
 
 
+def terminate(step):
+    if step == 7:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
 def fail(step):
     if step == 7:
         raise OSError("truncated")
@@ -159,17 +172,18 @@ def fail(step):
         (Unreadable(), None, OSError),
         (ToyData(), fail, OSError),
         (ToyData(), interrupt, KeyboardInterrupt),
+        (ToyData(), terminate, KeyboardInterrupt),
     ],
 )
-def test_what_was_done_is_saved_before_training_ends(tmp_path, data, after_step, error):
+def test_what_was_done_is_saved_before_training_ends(sigterm, tmp_path, data, after_step, error):
     """Steps 6 and 7 of 10, with a checkpoint every 5; then it goes on to the same weights."""
     through = Trainer(ToyObjective(), config())
     fit(through, ToyData(), RunFolder(tmp_path / "a"), progress=False)
     run = RunFolder(tmp_path / "b")
-    before = signal.getsignal(signal.SIGINT)
     with pytest.raises(error):
         fit(Trainer(ToyObjective(), config()), data, run, progress=False, after_step=after_step)
-    assert signal.getsignal(signal.SIGINT) is before
+    for number in (signal.SIGINT, signal.SIGTERM):
+        assert signal.getsignal(number) is signal.default_int_handler
     assert run.latest_checkpoint().name == "step-000007"
     data.damaged = False
     resumed = Trainer(ToyObjective(seed=5), config())

@@ -11,8 +11,11 @@ import errno
 import importlib
 import logging
 import os
+import signal
 import sys
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import ringmoe
 from ringmoe.errors import ConfigError, RingmoeError
@@ -53,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in words
     verb, *rest = [word for word in words if word != "--debug"] or ["--help"]
     try:
-        _run(verb, rest, debug)
+        with _terminable():
+            _run(verb, rest, debug)
         sys.stdout.flush()
     except (
         BrokenPipeError
@@ -88,6 +92,20 @@ def _run(verb: str, words: Sequence[str], debug: bool) -> None:
         from ringmoe.cli.parser import call  # here, because jsonargparse takes 0.15 s to import
 
         call(function, words)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM, of `timeout` or a scheduler, ends a command as Ctrl-C does: it clears up first."""
+    own = threading.current_thread() is threading.main_thread()
+    if not own or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def explain(error: Exception) -> str:

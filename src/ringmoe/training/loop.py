@@ -109,26 +109,29 @@ def fit(
 def _interrupts(alone: bool) -> Iterator[Callable[[], bool]]:
     """Whether Ctrl-C was pressed, which the first time only takes a note.
 
-    Of one process in its main thread alone: ranks would not end after the same step.
+    Or SIGTERM came, where that interrupts as Ctrl-C does, as on the command line. Of one process in
+    its main thread alone: ranks would not end after the same step.
     """
     seen = False
+    own = alone and threading.current_thread() is threading.main_thread()
+    interrupt = signal.default_int_handler
+    signals = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is interrupt]
 
-    def note(signal_number: int, frame: FrameType | None) -> None:
+    def handle(handler: Callable[[int, FrameType | None], object]) -> None:
+        for number in signals if own else ():
+            signal.signal(number, handler)
+
+    def note(number: int, frame: FrameType | None) -> None:
         nonlocal seen
         seen = True
-        signal.signal(signal.SIGINT, before)
+        handle(interrupt)
         logger.warning("interrupted: saving after this step; again to end at once")
 
-    before = signal.getsignal(signal.SIGINT)
-    own = threading.current_thread() is threading.main_thread()
-    if not (alone and own and before is signal.default_int_handler):
-        yield lambda: False
-        return
-    signal.signal(signal.SIGINT, note)
+    handle(note)
     try:
         yield lambda: seen
     finally:
-        signal.signal(signal.SIGINT, before)
+        handle(interrupt)
 
 
 @contextmanager
