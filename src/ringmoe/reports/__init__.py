@@ -1,12 +1,12 @@
 """What people look at: self-contained HTML reports made from plain results."""
 
-from ringmoe.reports.demo import (
+from ringmoe.reports.demo import write_demo_report
+from ringmoe.reports.demo_results import (
     DemoResults,
     ExpertUse,
     MapView,
     PrunedModel,
     ReconstructionView,
-    write_demo_report,
 )
 from ringmoe.reports.detection import FoundView, TrackView
 from ringmoe.reports.finetuned import RunResults, write_run_report
