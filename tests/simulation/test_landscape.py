@@ -24,7 +24,8 @@ from ringmoe.simulation import (
 )
 from ringmoe.simulation.landscape import FRAME_INTERVAL, FRAMES
 from ringmoe.simulation.materials import CLASS_OF, LAND_COVER_COLOURS
-from ringmoe.simulation.objects import MODELS, seen_share
+from ringmoe.simulation.object_models import MODELS
+from ringmoe.simulation.objects import seen_share
 from ringmoe.simulation.raster import CELLS_PER_PIXEL, GSD, Path, polygon
 from ringmoe.simulation.reflectors import of_buildings
 from ringmoe.simulation.terrain import fractal

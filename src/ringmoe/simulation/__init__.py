@@ -11,7 +11,7 @@ from ringmoe.simulation.kinds import KINDS
 from ringmoe.simulation.labels import object_labels, track_lines
 from ringmoe.simulation.landscape import Landscape, simulate_landscape
 from ringmoe.simulation.materials import LAND_COVER, LAND_COVER_COLOURS
-from ringmoe.simulation.objects import OBJECT_CLASSES
+from ringmoe.simulation.object_models import OBJECT_CLASSES
 from ringmoe.simulation.optical import observe_multispectral, observe_optical
 from ringmoe.simulation.sar import observe_sar_amplitude, observe_sar_complex
 from ringmoe.simulation.writing import write_simulation

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from ringmoe.simulation.landscape import Landscape
-from ringmoe.simulation.objects import OBJECT_CLASSES, SceneObject, seen_share
+from ringmoe.simulation.object_models import OBJECT_CLASSES
+from ringmoe.simulation.objects import SceneObject, seen_share
 
 
 def object_labels(landscape: Landscape) -> list[dict[str, Any]]:

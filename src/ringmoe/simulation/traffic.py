@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ringmoe.simulation.materials import CLASS_OF, LAND_COVER
-from ringmoe.simulation.objects import MODEL, SceneObject, new_object
+from ringmoe.simulation.object_models import MODEL
+from ringmoe.simulation.objects import SceneObject, new_object
 from ringmoe.simulation.plan import Plan, Road, Stand
 from ringmoe.simulation.raster import Path, polygon, rectangle, to_world
 

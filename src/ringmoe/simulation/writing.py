@@ -26,7 +26,7 @@ from ringmoe.simulation.landscape import (
     simulate_landscape,
 )
 from ringmoe.simulation.materials import LAND_COVER, LAND_COVER_COLOURS
-from ringmoe.simulation.objects import OBJECT_CLASSES
+from ringmoe.simulation.object_models import OBJECT_CLASSES
 from ringmoe.simulation.optical import observe_multispectral, observe_optical
 from ringmoe.simulation.plan import stream
 from ringmoe.simulation.raster import GSD
