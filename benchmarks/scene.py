@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import subprocess
 import sys
 import tempfile
@@ -44,6 +45,8 @@ from ringmoe.models import create_model
 from ringmoe.observation import Observation
 from ringmoe.scenes import Scene, open_scene
 from ringmoe.tasks import Segmentation, TaskModel, TaskSource
+
+logger = logging.getLogger("benchmarks.scene")
 
 GOALS = {
     "share, nano": 0.95,
@@ -185,9 +188,11 @@ def measure_rates(
     if rival and find_spec("terratorch"):
         subjects["terratorch"] = lambda: terratorch_rate(model, scene, tile_size, count)
     rates = dict.fromkeys(subjects, 0.0)
-    for _ in range(repeats):
+    for turn in range(repeats):
         for name, subject in subjects.items():
-            rates[name] = max(rates[name], subject())
+            rate = subject()
+            logger.info("%d px, turn %d, %s: %.1f tiles/s", scene.height, turn + 1, name, rate)
+            rates[name] = max(rates[name], rate)
     shares = {name: rate / rates["own"] for name, rate in rates.items() if name != "own"}
     return {"size": scene.height, "tiles": count, "tiles_per_second": rates, "shares": shares}
 
@@ -344,6 +349,7 @@ def main() -> None:
     if options.peak_of:
         print(peak(options.peak_of, options.tile_size))
         return
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as folder:
         found = measure(options, Path(folder))
