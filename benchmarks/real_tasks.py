@@ -27,7 +27,7 @@ from benchmarks.task_runs import run_config, table
 from ringmoe.datasets import LabelledData
 from ringmoe.sensors import normalise
 from ringmoe.tasks import TASKS, evaluate, finetune, load_task
-from ringmoe.tasks.finetune import make_loader
+from ringmoe.tasks.building import make_loader
 from ringmoe.tasks.validation import FILE, best_of
 from ringmoe.training import read_metrics
 

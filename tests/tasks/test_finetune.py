@@ -25,7 +25,7 @@ from ringmoe.tasks import (
     load_task,
 )
 from ringmoe.tasks.adaptation import add_lora, merge_lora
-from ringmoe.tasks.finetune import make_loader
+from ringmoe.tasks.building import make_loader
 from ringmoe.tasks.validation import Validation, best_of
 from ringmoe.training import Ranks, RunFolder, Trainer, read_metrics
 from ringmoe.training.checkpoint import list_checkpoints, step_of
@@ -312,7 +312,7 @@ def test_classes_are_weighed_by_what_there_is_of_them(data):
     import numpy as np
     from sklearn.utils.class_weight import compute_class_weight
 
-    from ringmoe.tasks.finetune import class_weights
+    from ringmoe.tasks.building import class_weights
 
     class Uneven:
         classes = ("a", "b", "c")

@@ -20,8 +20,8 @@ from ringmoe.reports.detection import found_section, precision_section, tracks_s
 from ringmoe.reports.labels import classes_section, heights_section, named_section
 from ringmoe.sensors.radiometry import denormalise
 from ringmoe.tasks import ObjectTask, OpenRun
+from ringmoe.tasks.building import make_loader
 from ringmoe.tasks.evaluate import Figures
-from ringmoe.tasks.finetune import make_loader
 from ringmoe.tasks.tracking import TrackerOptions, track, tracks_of
 from ringmoe.tasks.tracking.task import sequence_and_frame
 

@@ -14,9 +14,10 @@ from ringmoe.datasets import DataConfig, LabelledData, open_data, read_split
 from ringmoe.datasets.split_file import Split
 from ringmoe.errors import ConfigError
 from ringmoe.files import replacing
+from ringmoe.tasks.building import make_loader
 from ringmoe.tasks.config import FinetuneConfig
 from ringmoe.tasks.evaluate import Figures, evaluate
-from ringmoe.tasks.finetune import SPLIT, make_loader
+from ringmoe.tasks.finetune import SPLIT
 from ringmoe.tasks.model import TaskModel
 from ringmoe.tasks.saving import load_task
 from ringmoe.tasks.task import TASKS
