@@ -14,6 +14,7 @@ from ringmoe.simulation.materials import LAND_COVER, LAND_COVER_COLOURS
 from ringmoe.simulation.object_models import OBJECT_CLASSES
 from ringmoe.simulation.optical import observe_multispectral, observe_optical
 from ringmoe.simulation.sar import observe_sar_amplitude, observe_sar_complex
+from ringmoe.simulation.video import Film, close_up
 from ringmoe.simulation.writing import write_simulation
 
 __all__ = [
@@ -21,7 +22,9 @@ __all__ = [
     "LAND_COVER",
     "LAND_COVER_COLOURS",
     "OBJECT_CLASSES",
+    "Film",
     "Landscape",
+    "close_up",
     "object_labels",
     "observe_multispectral",
     "observe_optical",

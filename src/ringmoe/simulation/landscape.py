@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -133,13 +134,21 @@ class Landscape:
         return replace(self, objects=self.frames[number], later=None, frames=())
 
 
-def simulate_landscape(seed: int, size: int = 256, kind: str | None = None) -> Landscape:
+def simulate_landscape(
+    seed: int,
+    size: int = 256,
+    kind: str | None = None,
+    frames: int = FRAMES,
+    interval: float = FRAME_INTERVAL,
+) -> Landscape:
     """Make a landscape with its later date and its video.
 
     Args:
         seed: At least 0; the same seed gives the same landscape.
         size: Height and width in pixels of 2 m, at least 32.
         kind: One of `KINDS`; None: the seed decides.
+        frames: Of its video.
+        interval: Seconds between two of them.
 
     Returns:
         The landscape at the first date.
@@ -155,8 +164,9 @@ def simulate_landscape(seed: int, size: int = 256, kind: str | None = None) -> L
     sun = Illumination(rng.uniform(125, 175), rng.uniform(38, 56))
     later_sun = Illumination(sun.azimuth + rng.normal(0, 9), sun.elevation + rng.normal(0, 3))
     radar = Illumination(rng.choice([80.0, 280.0]) + rng.normal(0, 3), 55.0)
-    now = _render(plan, kind, sun, radar, date=0, frames=FRAMES)
-    return replace(now, later=_render(six_weeks_later(plan), kind, later_sun, radar, 1, 1))
+    times = [number * interval for number in range(frames)]
+    now = _render(plan, kind, sun, radar, 0, times)
+    return replace(now, later=_render(six_weeks_later(plan), kind, later_sun, radar, 1, [0.0]))
 
 
 def check_landscape(seed: int, size: int, kind: str | None) -> None:
@@ -174,7 +184,12 @@ def check_landscape(seed: int, size: int, kind: str | None) -> None:
 
 
 def _render(
-    plan: Plan, kind: str, sun: Illumination, radar: Illumination, date: int, frames: int
+    plan: Plan,
+    kind: str,
+    sun: Illumination,
+    radar: Illumination,
+    date: int,
+    times: Sequence[float],
 ) -> Landscape:
     """Build, plant and populate what a plan describes."""
     material, mix, tone = plan.material.copy(), plan.mix.copy(), plan.tone.copy()
@@ -187,7 +202,7 @@ def _render(
     tone *= 1 + GRAIN[material] * noise.standard_normal(plan.shape, dtype=np.float32)
     traffic = Traffic(plan, material, blocked, date)
     pixels = (plan.shape[0] // CELLS_PER_PIXEL, plan.shape[1] // CELLS_PER_PIXEL)
-    moments = tuple(in_sight(traffic.at(n * FRAME_INTERVAL), pixels) for n in range(frames))
+    moments = tuple(in_sight(traffic.at(time), pixels) for time in times)
     return Landscape(
         plan.seed, kind, plan.elevation, material, height, plan.deck, mix, np.maximum(tone, 0.2),
         tuple(plan.buildings), moments[0], sun, radar, frames=moments,

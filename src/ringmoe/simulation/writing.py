@@ -19,18 +19,14 @@ from ringmoe.scenes import write_raster
 from ringmoe.sensors import get_sensor
 from ringmoe.simulation.kinds import KINDS
 from ringmoe.simulation.labels import object_labels, track_lines
-from ringmoe.simulation.landscape import (
-    FRAME_INTERVAL,
-    Landscape,
-    check_landscape,
-    simulate_landscape,
-)
+from ringmoe.simulation.landscape import Landscape, check_landscape, simulate_landscape
 from ringmoe.simulation.materials import LAND_COVER, LAND_COVER_COLOURS
 from ringmoe.simulation.object_models import OBJECT_CLASSES
 from ringmoe.simulation.optical import observe_multispectral, observe_optical
 from ringmoe.simulation.plan import stream
 from ringmoe.simulation.raster import GSD
 from ringmoe.simulation.sar import observe_sar_amplitude, observe_sar_complex
+from ringmoe.simulation.video import Film, close_up
 
 Array = np.ndarray
 
@@ -46,6 +42,7 @@ OBSERVATIONS: dict[str, tuple[str, Callable[[Landscape, np.random.Generator], Ar
     "sar_complex": ("simulated-sar-complex", observe_sar_complex),
     "sar_amplitude": ("simulated-sar-amplitude", observe_sar_amplitude),
 }
+_LOOKS = OBSERVATIONS | {"close_up": ("simulated-video", observe_optical)}
 
 
 def write_simulation(
@@ -56,6 +53,7 @@ def write_simulation(
     progress: Callable[[Iterable[int]], Iterable[int]] | None = None,
     workers: int = 1,
     kinds: Sequence[str] = (),
+    film: Film | None = None,
 ) -> Path:
     """Simulate scenes and write what the sensors see of them, with labels for every task.
 
@@ -72,12 +70,14 @@ def write_simulation(
         workers: Processes that share the scenes; they change nothing in the files. With more than
             one, a script needs the `if __name__ == "__main__":` of `multiprocessing`.
         kinds: Kinds of scene that take turns, e.g. "harbour"; none: all.
+        film: How videos are made; None: as `Film` has it.
 
     Returns:
         The path of the manifest, `simulation.json`.
 
     Raises:
-        ConfigError: No scenes, no workers, a size below 32, a negative seed, or no such kind.
+        ConfigError: No scenes, no workers, a size below 32, a negative seed, no such kind, or a
+            film that cannot be made of such scenes.
         WriteError: Disk full, no permission and the like.
     """
     if scenes < 1:
@@ -86,9 +86,11 @@ def write_simulation(
         raise ConfigError(f"workers is {workers}: at least one process must do the work")
     for kind in (None, *kinds):
         check_landscape(seed, size, kind)
+    film = film or Film()
+    film.check(size)
     out = Path(out)
     discard(out / MANIFEST)
-    write = partial(_write_scene, out, size, seed, tuple(kinds) or tuple(KINDS))
+    write = partial(_write_scene, out, size, seed, tuple(kinds) or tuple(KINDS), film)
     numbers = progress(range(scenes)) if progress else range(scenes)
     if workers == 1:
         entries = [write(number) for number in numbers]
@@ -113,29 +115,26 @@ def write_simulation(
 
 
 def _write_scene(
-    out: Path, size: int, seed: int, kinds: Sequence[str], number: int
+    out: Path, size: int, seed: int, kinds: Sequence[str], film: Film, number: int
 ) -> dict[str, Any]:
     """One scene's folder; returns its entry of the manifest."""
     kind = kinds[number % len(kinds)]
     scene_seed = int(stream(seed, f"scene {number}").integers(2**31))
-    landscape = simulate_landscape(scene_seed, size, kind)
+    landscape = simulate_landscape(scene_seed, size, kind, film.frames, film.interval)
     name = f"scene-{number:04d}"
     row, column = divmod(number, _SCENES_A_ROW)
-    step = size * GSD
-    georeference: dict[str, Any] = {
-        "crs": CRS,
-        "transform": Affine(GSD, 0, _EAST + column * step, 0, -GSD, _NORTH - row * step),
-    }
+    east, north = _EAST + column * size * GSD, _NORTH - row * size * GSD
+    place = Affine(GSD, 0, east, 0, -GSD, north)
 
-    def write(file: str, values: Array, **more: Any) -> str:
-        write_raster(out / name / file, values, **georeference, **more)
+    def write(file: str, values: Array, transform: Affine = place, **more: Any) -> str:
+        write_raster(out / name / file, values, crs=CRS, transform=transform, **more)
         return f"{name}/{file}"
 
-    def observe(file: str, of: Landscape, observation: str) -> dict[str, str]:
-        sensor, look = OBSERVATIONS[observation]
+    def observe(file: str, of: Landscape, observation: str, **more: Any) -> dict[str, str]:
+        sensor, look = _LOOKS[observation]
         values = look(of, stream(scene_seed, f"sensor {file}"))
         names = [channel.name for channel in get_sensor(sensor).channels]
-        return {"path": write(file, values, channel_names=names), "sensor": sensor}
+        return {"path": write(file, values, channel_names=names, **more), "sensor": sensor}
 
     colours = dict(enumerate(LAND_COVER_COLOURS))
     labels = {
@@ -146,7 +145,6 @@ def _write_scene(
     }
     change = write("change.tif", landscape.change, colormap={0: (0, 0, 0), 1: (255, 255, 255)})
     _write_text(out / labels["boxes"], json.dumps(object_labels(landscape), indent=1))
-    _write_text(out / name / "tracks.txt", "\n".join(track_lines(landscape)) + "\n")
 
     files = [
         {**observe(f"{observation}.tif", landscape, observation), "labels": labels}
@@ -156,10 +154,14 @@ def _write_scene(
     later = observe("optical_later.tif", landscape.later, "optical")
     before = {"change": change, "before": files[0]["path"]}
     files.append({**later, "labels": {"class": kind, **before}})
+    shown, top, left = close_up(landscape, film)
+    there = Affine(film.gsd, 0, east + left * GSD, 0, -film.gsd, north - top * GSD)
+    look = "optical" if film.zoom == 1 else "close_up"
     frames = [
-        observe(f"video/frame_{frame:03d}.tif", landscape.at_frame(frame), "optical")["path"]
-        for frame in range(len(landscape.frames))
+        observe(f"video/frame_{n:03d}.tif", shown.at_frame(n), look, transform=there)["path"]
+        for n in range(film.frames)
     ]
+    _write_text(out / name / "tracks.txt", "\n".join(track_lines(shown)) + "\n")
     return {
         "name": name,
         "class": kind,
@@ -167,8 +169,9 @@ def _write_scene(
         "files": files,
         "video": {
             "frames": frames,
-            "sensor": "simulated-optical",
-            "interval_s": FRAME_INTERVAL,
+            "sensor": _LOOKS[look][0],
+            "gsd": film.gsd,
+            "interval_s": film.interval,
             "labels": {"tracks": f"{name}/tracks.txt"},
         },
     }

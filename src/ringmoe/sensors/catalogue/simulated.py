@@ -60,6 +60,16 @@ SENSORS = (
         normalisation_source=_MEASURED,
     ),
     Sensor(
+        name="simulated-video",
+        title="Simulated RGB reflectance, close views",
+        modality="optical",
+        channels=optical_channels(RGB_BANDS, VALID_RANGE, _REFLECTANCE_STATISTICS),
+        encodings={"reflectance": REFLECTANCE},
+        gsd=None,  # of the zoom
+        source=f"{_SOURCE}, with Sentinel-2's wavelengths",
+        normalisation_source="borrowed: simulated-optical",
+    ),
+    Sensor(
         name="simulated-multispectral",
         title="Simulated Sentinel-2 reflectance",
         modality="multispectral",
