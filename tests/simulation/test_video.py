@@ -91,7 +91,9 @@ def test_files_of_a_close_video_lie_in_the_scene(tmp_path):
         (Film(zoom=16), "leaves 16 pixels"),
     ],
 )
-def test_what_cannot_be_filmed_is_refused(tmp_path, film, message):
+def test_what_cannot_be_filmed_is_refused(village, tmp_path, film, message):
+    with pytest.raises(ConfigError, match=message):
+        close_up(village, film)
     with pytest.raises(ConfigError, match=message):
         write_simulation(tmp_path / "out", 1, 128, film=film)
     assert not (tmp_path / "out").exists()

@@ -34,7 +34,7 @@ class TileBlender:
         height, width = rows.longest, columns.longest
         self._rows, self._columns = rows, columns
         self._sum = np.empty((tile, tile), np.float32)
-        self._beside = np.zeros((channels, tile, tile), np.float32)
+        self._beside = np.zeros((channels, tile, columns.furthest), np.float32)
         self._below = np.zeros((count, channels, rows.furthest, width), np.float32)
         self._final = np.empty((channels, height * width), np.float32)
 

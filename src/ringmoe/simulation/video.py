@@ -63,8 +63,13 @@ def close_up(landscape: Landscape, film: Film) -> tuple[Landscape, int, int]:
     landscape was drawn with; what moves is drawn anew.
 
     Returns:
-        The landscape, without a later date, and the row and column of its first pixel.
+        The landscape, without a later date unless it is all of it, and the row and column of its
+        first pixel.
+
+    Raises:
+        ConfigError: The film cannot be made of this landscape.
     """
+    film.check(landscape.size[0])
     if film.zoom == 1:
         return landscape, 0, 0
     row, column = _busiest(landscape, landscape.size[0] // film.zoom)

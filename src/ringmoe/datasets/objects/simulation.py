@@ -52,7 +52,8 @@ def read_simulated_videos(folder: Path, sensors: Mapping[str, str], rotated: boo
 
     Args:
         folder: Where `simulation.json` is.
-        sensors: Image name to sensor: the videos are of simulated-optical.
+        sensors: Image name to sensor: the videos are of simulated-optical, close ones of
+            simulated-video.
         rotated: The form of the boxes; tracks have horizontal ones.
 
     Raises:

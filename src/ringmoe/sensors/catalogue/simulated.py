@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ringmoe.sensors.catalogue.sentinel2 import BANDS, VALID_RANGE
 from ringmoe.sensors.catalogue.tables import (
     AMPLITUDE_ENCODINGS,
@@ -48,25 +50,24 @@ _COMPLEX_SCALE = 0.166  # rms of I and Q over the four polarisations
 _MEASURED = "measured: 32 simulated scenes of 192 pixels, four of each kind"
 _SOURCE = "ringmoe.simulation"
 
+_OPTICAL = Sensor(
+    name="simulated-optical",
+    title="Simulated RGB reflectance",
+    modality="optical",
+    channels=optical_channels(RGB_BANDS, VALID_RANGE, _REFLECTANCE_STATISTICS),
+    encodings={"reflectance": REFLECTANCE},
+    gsd=2.0,
+    source=f"{_SOURCE}, with Sentinel-2's wavelengths",
+    normalisation_source=_MEASURED,
+)
+
 SENSORS = (
-    Sensor(
-        name="simulated-optical",
-        title="Simulated RGB reflectance",
-        modality="optical",
-        channels=optical_channels(RGB_BANDS, VALID_RANGE, _REFLECTANCE_STATISTICS),
-        encodings={"reflectance": REFLECTANCE},
-        gsd=2.0,
-        source=f"{_SOURCE}, with Sentinel-2's wavelengths",
-        normalisation_source=_MEASURED,
-    ),
-    Sensor(
+    _OPTICAL,
+    replace(
+        _OPTICAL,
         name="simulated-video",
         title="Simulated RGB reflectance, close views",
-        modality="optical",
-        channels=optical_channels(RGB_BANDS, VALID_RANGE, _REFLECTANCE_STATISTICS),
-        encodings={"reflectance": REFLECTANCE},
         gsd=None,  # of the zoom
-        source=f"{_SOURCE}, with Sentinel-2's wavelengths",
         normalisation_source="borrowed: simulated-optical",
     ),
     Sensor(
