@@ -26,7 +26,7 @@ from benchmarks.task_runs import run_config, table
 from ringmoe.archive import Source, ingest
 from ringmoe.datasets import DataConfig
 from ringmoe.pretraining import PretrainConfig, pretrain
-from ringmoe.simulation import write_simulation
+from ringmoe.simulation import Film, write_simulation
 from ringmoe.tasks import best_validation, evaluate_run, finetune
 
 logger = logging.getLogger("benchmarks.simulated_tasks")
@@ -38,7 +38,8 @@ def simulate(folder: Path, settings: dict[str, Any]) -> Path:
     """A folder of scenes, simulated if it is not there."""
     if not (folder / "simulation.json").exists():  # the manifest is written last
         logger.info("simulating %s", folder)
-        write_simulation(folder, **settings)
+        film = Film(**settings.get("film", {}))
+        write_simulation(folder, **settings | {"film": film})
     return folder
 
 
