@@ -47,6 +47,21 @@ def test_objects_lie_where_they_did(village):
     assert moving >= 8
 
 
+def test_a_video_can_be_of_ships():
+    """Most of what moves at a river crosses its bridge; a village has no ships."""
+    river = simulate_landscape(205, 256, "river")
+    ships = [
+        sum(thing.kind == "ship" for thing in close_up(river, Film(zoom=4, of=of))[0].objects)
+        for of in ("vehicle", "", "ship")
+    ]
+    assert ships[0] <= ships[1] < ships[2]
+
+
+def test_a_video_without_its_objects_is_of_what_there_is(village):
+    asked, any_of_it = (close_up(village, Film(zoom=4, of=of))[1:] for of in ("ship", ""))
+    assert asked == any_of_it
+
+
 def test_frames_are_the_interval_apart(village):
     first, second = ({thing.id: thing for thing in frame} for frame in village.frames[:2])
     steps = [
@@ -89,6 +104,7 @@ def test_files_of_a_close_video_lie_in_the_scene(tmp_path):
         (Film(zoom=0), "zoom is 0"),
         (Film(zoom=3), r"divides the size \(128\)"),
         (Film(zoom=16), "leaves 16 pixels"),
+        (Film(of="tram"), "a video of 'tram': expected one of ship, aircraft, vehicle"),
     ],
 )
 def test_what_cannot_be_filmed_is_refused(village, tmp_path, film, message):

@@ -15,6 +15,7 @@ def simulate(
     video_frames: int = 8,
     video_interval: float = 1.0,
     video_zoom: int = 1,
+    video_of: str = "",
     workers: int = 1,
 ) -> None:
     """Write simulated scenes with labels for every task.
@@ -35,10 +36,11 @@ def simulate(
         video_interval: Seconds from one frame to the next.
         video_zoom: 1: videos show whole scenes. More: the part of each where most moves, in pixels
             so many times finer; 4 gives 0.5 m, at which a car is ten pixels long.
+        video_of: What close videos are of: ship, aircraft or vehicle; none: whatever moves.
         workers: Processes that share the work; the files are the same.
 
     Raises:
-        ConfigError: A number is too small, or there is no such kind.
+        ConfigError: A number is too small, or there is no such kind or class.
         WriteError: The disk is full or the folder cannot be written.
     """
     from rich.console import Console
@@ -55,6 +57,6 @@ def simulate(
         progress=lambda numbers: track(numbers, "Simulating", total=scenes, console=console),
         workers=workers,
         kinds=kinds or (),
-        film=Film(video_frames, video_interval, video_zoom),
+        film=Film(video_frames, video_interval, video_zoom, video_of),
     )
     console.print(f"{scenes} scenes: {manifest}", highlight=False, soft_wrap=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,6 +10,7 @@ from scipy.ndimage import zoom as resampled
 
 from ringmoe.errors import ConfigError
 from ringmoe.simulation.landscape import FRAME_INTERVAL, FRAMES, Landscape
+from ringmoe.simulation.object_models import OBJECT_CLASSES
 from ringmoe.simulation.objects import SceneObject
 from ringmoe.simulation.raster import CELLS_PER_PIXEL, GSD
 from ringmoe.simulation.traffic import in_sight
@@ -26,18 +28,21 @@ class Film:
         interval: Seconds between two of them.
         zoom: 1 shows the whole landscape in its own pixels of 2 m. More shows the part where most
             moves, as large in pixels, each so many times finer: 4 gives 0.5 m.
+        of: The class of objects that a close view is of; none: any, and any where there is no such
+            object.
     """
 
     frames: int = FRAMES
     interval: float = FRAME_INTERVAL
     zoom: int = 1
+    of: str = ""
 
     def check(self, size: int) -> None:
         """Refuse what cannot be filmed of a landscape of that size.
 
         Raises:
             ConfigError: A number is not positive, or the view is no whole number of pixels, or of
-                too few.
+                too few, or there is no such class.
         """
         if self.frames < 1:
             raise ConfigError(f"frames is {self.frames}: a video has at least one")
@@ -48,6 +53,10 @@ class Film:
                 f"zoom is {self.zoom}: expected a whole number that divides the size ({size}) and "
                 f"leaves {SMALLEST_VIEW} pixels of it or more"
             )
+
+        if self.of not in ("", *OBJECT_CLASSES):
+            known = ", ".join(OBJECT_CLASSES)
+            raise ConfigError(f"a video of {self.of!r}: expected one of {known}")
 
     @property
     def gsd(self) -> float:
@@ -72,7 +81,9 @@ def close_up(landscape: Landscape, film: Film) -> tuple[Landscape, int, int]:
     film.check(landscape.size[0])
     if film.zoom == 1:
         return landscape, 0, 0
-    row, column = _busiest(landscape, landscape.size[0] // film.zoom)
+    things = [thing for frame in landscape.frames for thing in frame]
+    subjects = [thing for thing in things if thing.kind == film.of] or things
+    row, column = _busiest(subjects, landscape.size, landscape.size[0] // film.zoom)
     top, left = row * CELLS_PER_PIXEL, column * CELLS_PER_PIXEL
     cells = CELLS_PER_PIXEL * landscape.size[0] // film.zoom
     view = np.s_[top : top + cells, left : left + cells]
@@ -110,14 +121,13 @@ def close_up(landscape: Landscape, film: Film) -> tuple[Landscape, int, int]:
     return shown, row, column
 
 
-def _busiest(landscape: Landscape, size: int) -> tuple[int, int]:
+def _busiest(things: Sequence[SceneObject], size: tuple[int, int], view: int) -> tuple[int, int]:
     """Row and column where a square view begins that shows most of what moves, and else stands."""
-    weights = np.zeros(np.array(landscape.size) + 1)
-    for frame in landscape.frames:
-        for thing in frame:
-            column, row = np.clip(thing.rotated_box[:2], 0, np.array(landscape.size[::-1]) - 1)
-            weights[int(row) + 1, int(column) + 1] += 1 if thing.speed > 0 else 0.1
+    weights = np.zeros((size[0] + 1, size[1] + 1))
+    for thing in things:
+        column, row = np.clip(thing.rotated_box[:2], 0, (size[1] - 1, size[0] - 1))
+        weights[int(row) + 1, int(column) + 1] += 1 if thing.speed > 0 else 0.1
     sums = weights.cumsum(0).cumsum(1)
-    shown = sums[size:, size:] - sums[:-size, size:] - sums[size:, :-size] + sums[:-size, :-size]
+    shown = sums[view:, view:] - sums[:-view, view:] - sums[view:, :-view] + sums[:-view, :-view]
     row, column = np.unravel_index(np.round(shown, 6).argmax(), shown.shape)
     return int(row), int(column)
