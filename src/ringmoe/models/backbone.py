@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from ringmoe.errors import ConfigError, ShapeError
 from ringmoe.models.attention import WindowAttention
 from ringmoe.models.blocks import Block, Stage, TokenLayout, over_grids
 from ringmoe.models.config import ModelConfig, preset
@@ -18,8 +17,8 @@ from ringmoe.models.experts import Experts
 from ringmoe.models.hub import HubCheckpoint
 from ringmoe.models.initialisation import draw_matrices
 from ringmoe.models.router import Router, RouterLoad, Routing
-from ringmoe.models.spectral_stem import SpectralStem
-from ringmoe.models.stem import NamedStem, Stem
+from ringmoe.models.stem import Stem
+from ringmoe.models.stems import Stems
 from ringmoe.models.view import View
 from ringmoe.observation import Observation
 from ringmoe.sensors import Channel
@@ -54,11 +53,8 @@ class RingMoE(nn.Module, HubCheckpoint):
         self.config = config
         self.grad_checkpointing = False
         self.load_listeners: list[Callable[[list[RouterLoad]], None]] = []  # see record_routing
-        stem = NamedStem if config.stem == "named" else SpectralStem
         with torch.device("meta"):  # torch's own initialisation would be drawn and thrown away
-            self.stems = nn.ModuleDict(
-                {m: stem(m, config.embed_dim, config.patch_size) for m in config.modalities}
-            )
+            self.stems = Stems(config)
             self.stages = nn.ModuleList(Stage(config, index) for index in range(len(config.depths)))
         device = torch.get_default_device()
         if device.type != "meta":
@@ -113,7 +109,7 @@ class RingMoE(nn.Module, HubCheckpoint):
                 named stem) or not described (to a spectral one).
             ConfigError: The model has no stem for a modality.
         """
-        tokens, layout = self._embed(observations, None, None)
+        tokens, layout = self.stems(observations)
         return self._encode(tokens, layout, collect=False, stages=stages).pyramids
 
     def encode(
@@ -136,42 +132,8 @@ class RingMoE(nn.Module, HubCheckpoint):
             UnknownChannelError: As in `forward`.
             ConfigError: As in `forward`; or masks came without a mask token.
         """
-        tokens, layout = self._embed(observations, masks, mask_token)
+        tokens, layout = self.stems(observations, masks, mask_token)
         return self._encode(tokens, layout, collect=True)
-
-    def _embed(
-        self,
-        observations: Sequence[Observation],
-        masks: Sequence[Tensor | None] | None,
-        mask_token: Tensor | None,
-    ) -> tuple[Tensor, TokenLayout]:
-        """Stems: observations to tokens `(T, C)` and where they lie."""
-        if not observations:
-            raise ShapeError("the model got no observations: pass at least one")
-        masks = [None] * len(observations) if masks is None else masks
-        if len(masks) != len(observations):
-            raise ShapeError(
-                f"give one mask (or None) per observation: got {len(masks)} for {len(observations)}"
-            )
-        tokens, grids = [], []
-        for observation, mask in zip(observations, masks, strict=True):
-            self._check_size(observation)
-            stem = self.stem(observation.modality)
-            out = stem(observation.images, observation.channels, observation.gsd)
-            if mask is not None:
-                if mask_token is None:
-                    raise ConfigError("masks need a mask_token to put in the hidden places")
-                if mask.shape != out.shape[:3]:
-                    raise ShapeError(
-                        f"a mask must be of the token grid {tuple(out.shape[:3])}, "
-                        f"got {tuple(mask.shape)}"
-                    )
-                out = torch.where(mask[..., None], mask_token.to(out.dtype), out)
-            tokens.append(out.flatten(0, 2))
-            grids.append((out.shape[0], out.shape[1], out.shape[2]))
-        numbers = tuple(self.config.modalities.index(o.modality) for o in observations)
-        x = tokens[0] if len(tokens) == 1 else torch.cat(tokens)
-        return x, TokenLayout(numbers, tuple(grids))
 
     def _encode(
         self, x: Tensor, layout: TokenLayout, collect: bool, stages: int | None = None
@@ -204,22 +166,7 @@ class RingMoE(nn.Module, HubCheckpoint):
         Raises:
             ConfigError: The model has none for it.
         """
-        if modality not in self.stems:
-            raise ConfigError(
-                f"the model has no stem for {modality}: it has {', '.join(self.config.modalities)}"
-            )
-        return self.stems[modality]  # type: ignore[return-value]
-
-    def _check_size(self, observation: Observation) -> None:
-        height, width = observation.size
-        stride = self.config.stride
-        if height % stride or width % stride or not height or not width:
-            needed = tuple(max(-(-side // stride), 1) * stride for side in (height, width))
-            raise ShapeError(
-                f"images of {height} x {width} pixels cannot enter the model: pad or crop to "
-                f"multiples of {stride}, e.g. {needed[0]} x {needed[1]}, and mark padding in "
-                "Observation.valid"
-            )
+        return self.stems.of(modality)
 
     def view(
         self,
