@@ -130,11 +130,13 @@ def test_a_resumed_run_ends_with_the_same_weights_bit_for_bit(tmp_path, ema):
 
 
 @pytest.fixture
-def sigterm():
-    """Interrupts, as it does on the command line."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+def interrupts():
+    """SIGTERM interrupts, as on the command line, and Ctrl-C also where it was ignored (nohup)."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, signal.default_int_handler) for number in numbers]
     yield
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
 
 
 class Unreadable(ToyData):
@@ -175,7 +177,7 @@ def fail(step):
         (ToyData(), terminate, KeyboardInterrupt),
     ],
 )
-def test_what_was_done_is_saved_before_training_ends(sigterm, tmp_path, data, after_step, error):
+def test_what_was_done_is_saved_before_training_ends(interrupts, tmp_path, data, after_step, error):
     """Steps 6 and 7 of 10, with a checkpoint every 5; then it goes on to the same weights."""
     through = Trainer(ToyObjective(), config())
     fit(through, ToyData(), RunFolder(tmp_path / "a"), progress=False)
