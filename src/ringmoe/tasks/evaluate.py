@@ -14,7 +14,6 @@ from ringmoe.tasks.model import TaskModel
 Figures = dict[str, Any]
 
 
-@torch.inference_mode()
 def evaluate(model: TaskModel, batches: Iterable[LabelledBatch]) -> Figures:
     """Score a model; under torchrun all processes do, each on its share of the examples.
 
@@ -26,6 +25,12 @@ def evaluate(model: TaskModel, batches: Iterable[LabelledBatch]) -> Figures:
         The task's metrics by name: numbers, the confusion matrix as rows of counts (truth by
         prediction). NaN becomes None.
     """
+    return plain(seen_by_metrics(model, batches).compute())
+
+
+@torch.inference_mode()
+def seen_by_metrics(model: TaskModel, batches: Iterable[LabelledBatch]) -> Any:
+    """The task's metrics, having seen a model's output on all batches; else as `evaluate`."""
     parameter = next(model.head.parameters())
     training = model.training
     model.eval()
@@ -36,7 +41,7 @@ def evaluate(model: TaskModel, batches: Iterable[LabelledBatch]) -> Figures:
             metrics.update(model(here.observations), here.labels)
     finally:
         model.train(training)
-    return plain(metrics.compute())
+    return metrics
 
 
 def plain(values: Mapping[str, Tensor]) -> Figures:

@@ -11,6 +11,7 @@ import numpy as np
 from ringmoe.datasets import (
     DataConfig,
     LabelledData,
+    LabelledLoader,
     check_training,
     fingerprint,
     open_data,
@@ -24,12 +25,13 @@ from ringmoe.errors import ConfigError
 from ringmoe.tasks.adaptation import merge_lora
 from ringmoe.tasks.building import make_loader, make_model, make_task
 from ringmoe.tasks.config import FinetuneConfig
-from ringmoe.tasks.evaluate import Figures, scalars
+from ringmoe.tasks.evaluate import Figures, scalars, seen_by_metrics
 from ringmoe.tasks.first_head import begin_with_probe
 from ringmoe.tasks.model import TaskModel
 from ringmoe.tasks.objective import Finetuning
 from ringmoe.tasks.saving import save_task
 from ringmoe.tasks.task import TASKS
+from ringmoe.tasks.task import to_plain as options_of
 from ringmoe.tasks.validation import Validation
 from ringmoe.training import (
     RunFolder,
@@ -127,6 +129,8 @@ def finetune(
             fit(trainer, loader, run, progress=progress, after_step=validation)
         best = validation.finish()
         if ranks.is_main:
+            if best is not None:
+                _settle(model, make_loader(cached, unseen, config))
             _save(model, config, run, best)
         ranks.wait()
     return run.result
@@ -154,6 +158,17 @@ def _open(
     parts = {part: np.asarray(split.get(part, ()), np.int64) for part in PARTS}
     check_training(data, parts["train"])
     return data, parts
+
+
+def _settle(model: TaskModel, loader: LabelledLoader) -> None:
+    """Choose what the task leaves open, with the best weights, on the validation part."""
+    before = model.task
+    model.task = before.settled(lambda: seen_by_metrics(model, loader.epoch(before.cover)))
+    given = options_of(before)
+    chosen = {k: value for k, value in options_of(model.task).items() if value != given[k]}
+    if chosen:
+        found = ", ".join(f"{name} {value}" for name, value in chosen.items())
+        logger.info("chosen on the validation part: %s", found)
 
 
 def _save(model: TaskModel, config: FinetuneConfig, run: RunFolder, best: Figures | None) -> None:

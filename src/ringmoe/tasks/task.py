@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
-from typing import Any, ClassVar, get_type_hints
+from typing import Any, ClassVar, Self, get_type_hints
 
 import torch
 from torch import Tensor, nn
@@ -105,6 +105,18 @@ class Task(ABC):
         That is `update(output, labels)`, `compute`, `reset` and `to`. Import them late: they take
         longer to load than torch.
         """
+
+    def settled(self, seen: Callable[[], Any]) -> Self:
+        """This task with its decoding as labelled data that were not learned from suggest.
+
+        Args:
+            seen: Gives `metrics()` that have seen the best weights on the validation part; it
+                takes as long as an evaluation.
+
+        Returns:
+            A task whose head is the same; by default this one, unasked.
+        """
+        return self
 
     @abstractmethod
     def decode(self, output: Any) -> Any:

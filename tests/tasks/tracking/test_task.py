@@ -1,7 +1,7 @@
 """The tasks of tracking: metrics over sequences, saving, and a short run."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -84,6 +84,31 @@ def test_a_gap_in_the_numbers_is_time():
     numbers = [1, 2, 3, 7, 8, 9]
     truth = [whole[n - 1] for n in numbers]
     assert scores(Tracking(classes=("ship",)), truth, detected(truth), numbers)["idf1"] == 1
+
+
+@pytest.mark.parametrize(
+    ("true_score", "false_score", "high", "new"),
+    [(0.35, 0.0, 0.2, 0.2), (0.55, 0.45, 0.3, 0.5), (0.65, 0.25, 0.5, 0.6)],
+)
+def test_scores_are_chosen_where_they_part_true_from_false(true_score, false_score, high, new):
+    """Of pairs that part them equally well that which was given is kept, else the lowest taken."""
+    task = Tracking(classes=("ship",))
+    metrics = task.metrics()
+    for name, truth in (("here", TRUTH), ("away", [objects.take([]) for objects in TRUTH])):
+        score = true_score if name == "here" else false_score
+        found = [replace(o, scores=np.full(len(o), score)) for o in detected(TRUTH)]
+        labels = ObjectBatch.stack(truth, [f"{name}/{k:06d}" for k in range(len(truth))])
+        metrics.update(Given(found), labels)
+    chosen = task.settled(lambda: metrics)
+    assert (chosen.high_score, chosen.new_score) == (high, new)
+    assert replace(chosen, high_score=0.5, new_score=0.6) == task
+    metrics.options = chosen
+    assert metrics.compute()["hota"] == pytest.approx(1)
+
+
+def test_scores_that_are_given_can_be_kept():
+    task = Tracking(classes=("ship",), choose_scores=False)
+    assert task.settled(lambda: pytest.fail("evaluated all the same")) is task
 
 
 def test_images_that_are_no_frames_are_refused():

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import product
+from typing import TypeVar
 
 from torch import Tensor
 
@@ -16,6 +19,12 @@ from ringmoe.tasks.tracking.options import TrackerOptions
 from ringmoe.tasks.tracking.task import sequence_and_frame
 from ringmoe.tasks.tracking.tracker import the_tracker, track
 from ringmoe.training import gather
+
+SCORES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # that `high_score` is chosen from
+MORE = (0.0, 0.1, 0.2)  # by which `new_score` is above it
+
+Frames = Mapping[int, tuple[Objects, Objects]]  # found and true, by number
+Options = TypeVar("Options", bound=TrackerOptions)
 
 
 class SequenceMetrics(OutputMetrics):
@@ -59,14 +68,34 @@ class SequenceMetrics(OutputMetrics):
 
         Frames that are missing between two count as time that passes.
         """
-        metrics = TrackingMetrics()
         everywhere: dict[str, dict[int, tuple[Objects, Objects]]] = defaultdict(dict)
         for part in gather(self._frames):
             for sequence, frames in part.items():
                 everywhere[sequence] |= frames
-        for sequence, frames in sorted(everywhere.items()):
-            numbers = sorted(frames)
-            tracks = track([frames[n][0] for n in numbers], self.options, times=numbers)
-            for number, objects in zip(numbers, tracks, strict=True):
-                metrics.update(sequence, number, objects, frames[number][1])
-        return {**metrics.compute(), **super().compute()}
+        return {**_scored(everywhere, self.options).compute(), **super().compute()}
+
+    def best_scores(self, options: Options, figure: str) -> Options:
+        """Options with the `high_score` and `new_score` that the frames seen here suggest.
+
+        Args:
+            options: All else; of equally good scores these, then the lowest.
+            figure: Of `TrackingMetrics`, the higher the better.
+        """
+
+        def value(one: Options) -> float:
+            return float(_scored(self._frames, one).compute()[figure])
+
+        pairs = [(high, round(high + more, 1)) for high, more in product(SCORES, MORE)]
+        tried = [replace(options, high_score=high, new_score=new) for high, new in pairs]
+        return max([options, *tried], key=value)
+
+
+def _scored(sequences: Mapping[str, Frames], options: TrackerOptions) -> TrackingMetrics:
+    """Metrics of the tracks that the options make of what was found."""
+    metrics = TrackingMetrics()
+    for sequence, frames in sorted(sequences.items()):
+        numbers = sorted(frames)
+        tracks = track([frames[n][0] for n in numbers], options, times=numbers)
+        for number, objects in zip(numbers, tracks, strict=True):
+            metrics.update(sequence, number, objects, frames[number][1])
+    return metrics

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from ringmoe.boxes import Objects
 from ringmoe.datasets import LabelledData, label_of
@@ -18,12 +19,20 @@ if TYPE_CHECKING:
     from ringmoe.tasks.tracking.metrics import SequenceMetrics
 
 
+@dataclass(frozen=True, kw_only=True)
 class _Tracked(TrackerOptions):
     """What tracking adds to detection: frames in sequences, and scores of tracks.
 
     The best checkpoint is that with the highest HOTA: it weighs finding objects and keeping their
     identity alike, where MOTA hardly sees the identity.
+
+    Attributes:
+        choose_scores: Whether `high_score` and `new_score` of the trained model are those with
+            the highest HOTA on the validation part, where there is one: how sure a detector is of
+            what it rightly sees depends on how long it learned.
     """
+
+    choose_scores: bool = True
 
     cover: ClassVar[Cover] = "whole"  # what is tracked crosses the squares
     best: ClassVar[str] = "hota"
@@ -41,6 +50,10 @@ class _Tracked(TrackerOptions):
         from ringmoe.tasks.tracking.metrics import SequenceMetrics
 
         return SequenceMetrics(self.classes, self.rotated, self)
+
+    def settled(self, seen: Callable[[], SequenceMetrics]) -> Self:
+        """This task with the scores chosen, if they shall be."""
+        return seen().best_scores(self, self.best) if self.choose_scores else self
 
 
 @register
