@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from benchmarks.cells import fill_cell
+from benchmarks.task_runs import drop_training_state
 from ringmoe.datasets import DataConfig, open_data
 from ringmoe.tasks import TASKS, FinetuneConfig, finetune
 from ringmoe.tasks.validation import FILE, best_of
@@ -66,6 +67,7 @@ def measure(
     split = {"train": everything, "validation": everything}
     resume = (config.out / "config.yaml").exists()
     run = finetune(task, config, examples, split=split, resume=resume, progress=False)
+    drop_training_state(run.run_dir)
     lines = read_metrics(run.run_dir / FILE)
     return {"tiles": len(examples), "train": best_of(lines, TASKS[task])}
 

@@ -23,7 +23,7 @@ import yaml
 from benchmarks.aconvnet import predict, train_a_convnet
 from benchmarks.cells import fill_cell
 from benchmarks.task_data import Held, Split, middle, real_data, without_clutter
-from benchmarks.task_runs import run_config, table
+from benchmarks.task_runs import drop_training_state, run_config, table
 from ringmoe.datasets import LabelledData
 from ringmoe.sensors import normalise
 from ringmoe.tasks import TASKS, evaluate, finetune, load_task
@@ -75,6 +75,7 @@ def measure(
     result = finetune(kind, config, data, split=split, resume=resume, progress=False)
     model = load_task(result.model_dir, kind)
     figures = evaluate(model, make_loader(data, split["test"], config).epoch())
+    drop_training_state(result.run_dir)
     if not len(split["validation"]):
         return {"test": figures}
     lines = read_metrics(result.run_dir / FILE)

@@ -22,7 +22,7 @@ import torch
 import yaml
 
 from benchmarks.cells import fill_cell
-from benchmarks.task_runs import run_config, table
+from benchmarks.task_runs import drop_training_state, run_config, table
 from ringmoe.archive import Source, ingest
 from ringmoe.datasets import DataConfig
 from ringmoe.pretraining import PretrainConfig, pretrain
@@ -74,6 +74,7 @@ def measure(plan: dict[str, Any], root: Path, task: str, start: str, seed: int) 
     # whole scenes: tiles that they are cut into for training cut objects too
     test = scenes / f"{settings['scenes']}-test"
     _, figures = evaluate_run(result.run_dir, other=test, tile_size=0)
+    drop_training_state(result.run_dir)
     return {"validation": best_validation(result.run_dir), "test": figures}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from benchmarks.real_table import spread
 from ringmoe.models import PRESETS
 from ringmoe.tasks import TASKS, FinetuneConfig
+from ringmoe.training import RunFolder
 
 IN_UNITS = ("rmse", "mae", "rel", "rmse_log")  # all others are shares
 
@@ -31,6 +33,11 @@ def run_config(
     return FinetuneConfig(
         checkpoint=checkpoint, out=runs / f"{task}-{start}-seed{seed}", seed=seed, **settings
     )
+
+
+def drop_training_state(run_dir: Path) -> None:
+    """Of a run that is scored: nobody resumes it, and it is several times the model's size."""
+    shutil.rmtree(RunFolder(run_dir).checkpoints_path, ignore_errors=True)
 
 
 def table(results: Path, plan: dict[str, Any], starts: Sequence[str]) -> str:
