@@ -23,7 +23,7 @@ import yaml
 from benchmarks.aconvnet import predict, train_a_convnet
 from benchmarks.cells import fill_cell
 from benchmarks.task_data import Held, Split, middle, real_data, without_clutter
-from benchmarks.task_runs import drop_training_state, run_config, table
+from benchmarks.task_runs import drop_training_state, pre_trained_on, run_config, table
 from ringmoe.datasets import LabelledData
 from ringmoe.sensors import normalise
 from ringmoe.tasks import TASKS, evaluate, finetune, load_task
@@ -108,7 +108,12 @@ def run_cells(args: argparse.Namespace, plan: dict[str, Any]) -> None:
                     continue  # a sanity check
                 fill_cell(
                     path,
-                    {"task": task, "start": start, "seed": seed},
+                    {
+                        "task": task,
+                        "start": start,
+                        "seed": seed,
+                        "pre_trained_on": pre_trained_on(plan, start, seed),
+                    },
                     settings_of(plan, task, start),
                     partial(measure, plan, task, start, seed, args.data, args.runs),
                 )

@@ -22,7 +22,7 @@ import torch
 import yaml
 
 from benchmarks.cells import fill_cell
-from benchmarks.task_runs import drop_training_state, run_config, table
+from benchmarks.task_runs import drop_training_state, pre_trained_on, run_config, table
 from ringmoe.archive import Source, ingest
 from ringmoe.datasets import DataConfig
 from ringmoe.pretraining import PretrainConfig, pretrain
@@ -108,7 +108,12 @@ def main() -> None:
             for start in starts:
                 fill_cell(
                     args.results / task / f"{start}-seed{seed}.json",
-                    {"task": task, "start": start, "seed": seed},
+                    {
+                        "task": task,
+                        "start": start,
+                        "seed": seed,
+                        "pre_trained_on": pre_trained_on(plan, start, seed),
+                    },
                     plan["tasks"][task],
                     partial(measure, plan, args.root, task, start, seed),
                 )

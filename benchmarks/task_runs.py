@@ -35,6 +35,13 @@ def run_config(
     )
 
 
+def pre_trained_on(plan: dict[str, Any], start: str, seed: int) -> str | None:
+    """Fingerprint of the images that a start was pre-trained on, which others must share."""
+    run = Path(plan["starts"].get(start, start).format(seed=seed)).parent
+    environment = run / "environment.json"
+    return json.loads(environment.read_text())["data"] if environment.exists() else None
+
+
 def drop_training_state(run_dir: Path) -> None:
     """Of a run that is scored: nobody resumes it, and it is several times the model's size."""
     shutil.rmtree(RunFolder(run_dir).checkpoints_path, ignore_errors=True)
