@@ -317,6 +317,35 @@ def test_frames_with_and_without_a_place_do_not_go_together(tmp_path):
         follow(video, tmp_path / "tracks.geojson")
 
 
+@pytest.mark.parametrize("systems", [("EPSG:32632",), ("EPSG:32632", "EPSG:32633", "EPSG:4326")])
+def test_frames_of_a_moving_platform_are_followed_by_their_places(tmp_path, systems):
+    """The platform jumps by 26 pixels: what stands comes to lie where its neighbour was.
+
+    Systems take turns. In the next zone's, frames are turned by 4.5 degrees; in degrees, pixels are
+    made 2 m wide and high again.
+    """
+    metres = np.array([[-60.0, 20], [-8, 20], [20, -40]])
+    velocity = np.array([[0.0, 0], [0, 0], [10, 0]])
+    video, height, width = tmp_path / "video", 96, 192
+    for number, jumps in enumerate((0, 1, 0, 1, 2, 1)):
+        system = systems[number % len(systems)]
+        points = np.vstack([[52.0 * jumps, 0], metres + number * velocity])
+        points += np.array([500_000, 5_300_000])
+        (x, *xs), (y, *ys) = reproject("EPSG:32632", system, *points.T)
+        across, down = (2, 2) if system != "EPSG:4326" else (2 / 74_600, 2 / 111_200)
+        place = Affine(across, 0, x - across * width / 2, 0, -down, y + down * height / 2)
+        image = np.zeros((3, height, width), np.uint8)
+        for point in zip(xs, ys, strict=True):
+            column, row = np.round(~place @ point).astype(int)
+            image[:, row - 3 : row + 3, column - 3 : column + 3] = 255
+        write_raster(video / f"{number}.tif", image, cog=False, crs=system, transform=place)
+    out = tmp_path / "tracks.geojson"
+    result = follow(video, out, fps=1.0)
+    assert [len(one.frames) for one in result.tracks] == [6, 6, 6]
+    speeds = sorted(feature["properties"]["speed_m_s"] for feature in read(out)["features"])
+    np.testing.assert_allclose(speeds, [0, 0, 10], atol=0.7)  # places are rounded to 2 m
+
+
 def test_one_detection_is_a_point(tmp_path):
     write_raster(tmp_path / "f.tif", picture(0), cog=False)
     objects = Objects(np.array([[1.0, 1, 3, 3]]), np.array([0]), ids=np.array([1]))

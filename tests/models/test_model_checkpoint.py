@@ -170,6 +170,10 @@ class TestRefusals:
         self.refused(tmp_path, "is no checkpoint", "config.json")
         self.refused(tmp_path / "absent", "is no checkpoint")
 
+    def test_the_run_that_holds_it(self, saved, tmp_path):
+        saved.rename(tmp_path / "model")
+        self.refused(tmp_path, f"is no checkpoint but a run: give {tmp_path}/model")
+
     def test_misspelt_setting(self, saved):
         self.edit(saved, lambda values: values["model"].update(embed_dims=8))
         self.refused(saved, "embed_dims", "did you mean 'embed_dim'")

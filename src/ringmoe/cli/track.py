@@ -35,9 +35,12 @@ def track(
     moving_camera: bool = False,
     similarity: Similarity | None = None,
     reach: float | None = None,
+    buffer: float | None = None,
+    low_score: float | None = None,
     high_score: float | None = None,
     new_score: float | None = None,
     lost_frames: int | None = None,
+    confirm: int | None = None,
     class_wise: bool | None = None,
     bands: list[str] | None = None,
     encoding: str | None = None,
@@ -66,16 +69,22 @@ def track(
             it there are no times and speeds.
         gsd: Metres of a pixel, for frames without a place on Earth; none: the sensor's.
         moving_camera: Whether to estimate the motion of the camera and allow for it. Leave it out
-            where the frames lie on one grid.
+            where the frames lie on one grid, or each has its own place on Earth.
         similarity: How detections are compared with where an object should be now: iou,
             buffered-iou, distance; none: as the model has it, else distance.
         reach: Distance in pixels at which that similarity is 0; none: as the model has it, else 24.
+        buffer: Share of its size by which buffered-iou widens a box on each side; none: as the
+            model has it, else 0.5.
+        low_score: Detections that are less sure, 0 to 1, are left out; none: as the model has it,
+            else 0.1.
         high_score: Detections so sure, 0 to 1, are linked first; none: as the model has it,
             else 0.5.
         new_score: Detections so sure, from high-score to 1, begin a track; none: as the model has
             it, else 0.6, and no less than high-score.
         lost_frames: Frames for which an object that is not found is waited for; none: as the model
             has it, else 30.
+        confirm: Frames in a row that an object must be found in to count; none: as the model has
+            it, else 2.
         class_wise: Whether classes are followed apart; none: as the model has it, else yes.
         bands: What each band of a frame is, in file order; none: the file's own names, or the
             sensor's order.
@@ -110,9 +119,12 @@ def track(
     given = {
         "similarity": similarity,
         "reach": reach,
+        "buffer": buffer,
+        "low_score": low_score,
         "high_score": high_score,
         "new_score": new_score,
         "lost_frames": lost_frames,
+        "confirm": confirm,
         "class_wise": class_wise,
     }
     open_frame = partial(

@@ -14,10 +14,12 @@ from ringmoe.boxes import Objects
 from ringmoe.deployment.detector import ObjectPredictor
 from ringmoe.deployment.frames import Frames
 from ringmoe.deployment.objects import detect
+from ringmoe.deployment.placed_motion import placed_motion
 from ringmoe.deployment.tracks import all_placed, check_tracks, in_one_frame, write_lines, write_mot
 from ringmoe.errors import (
     ConfigError,
     DatasetError,
+    GeoreferenceError,
     RingmoeError,
     SceneReadError,
     ShapeError,
@@ -93,7 +95,7 @@ def track_video(
         nms_threshold: See `detect`.
         device: Where the model is.
         moving_camera: Whether to estimate and allow for the camera's motion: each frame is read
-            whole for it.
+            whole for it. If not, it is what the frames' places on Earth say.
         fps: Frames a second, of the frames' numbers; None for what the files say.
         gsd: Metres of a pixel, of frames without a place on Earth; None for the sensor's.
         progress: Wraps the iteration over frames, e.g. `rich.progress.track`.
@@ -119,8 +121,7 @@ def track_video(
     for before, after, count in frames.gaps:
         logger.warning("frames missing: %d between %d and %d", count, before, after)
     scenes, skipped = _open(frames, open_frame)
-    if any(path.suffix.lower() != ".txt" for path in out):
-        all_placed(list(scenes.values()))  # said before the frames are looked at, not after
+    placed = _placed(list(scenes.values()), out)  # raises before the frames are looked at
     found: dict[int, tuple[Objects, np.ndarray]] = {}
     for place in progress(list(scenes)) if progress else scenes:
         scene = scenes[place]
@@ -143,7 +144,11 @@ def track_video(
         found[place] = objects, step
     _check_any(found, frames, skipped)
     seen = frames.take(list(found))
-    motion = None if camera is None else [step for _, step in found.values()]
+    motion = None
+    if camera is not None:
+        motion = [step for _, step in found.values()]
+    elif placed:
+        motion = placed_motion([scenes[place] for place in found])
     tracked = track(
         [objects for objects, _ in found.values()],
         options,
@@ -199,6 +204,16 @@ def _open(
                 f"has, got {scene.height} x {scene.width}: a video has frames of one size"
             )
     return scenes, skipped
+
+
+def _placed(scenes: Sequence[Scene], out: Sequence[Path]) -> bool:
+    """Whether frames have a place on Earth; a wrong one matters to lines alone."""
+    try:
+        return all_placed(scenes)
+    except GeoreferenceError:
+        if any(path.suffix.lower() != ".txt" for path in out):
+            raise
+        return False
 
 
 def _step(camera: CameraMotion, scene: Scene, objects: Objects) -> np.ndarray:

@@ -54,6 +54,8 @@ def read_config(path: str | Path) -> ModelConfig:
     """
     file = Path(path) / CONFIG
     if not file.is_file():
+        if (inside := Path(path) / "model" / CONFIG).is_file():
+            raise CheckpointError(f"{path} is no checkpoint but a run: give {inside.parent}")
         raise CheckpointError(
             f"{path} is no checkpoint: expected a folder with {CONFIG}, {WEIGHTS} and {CARD}, as "
             "save_model writes it"

@@ -80,7 +80,10 @@ def probe(
         )
         return {"method": method, "images": len(scored), **asdict(found)}
     if not len(parts["test"]):
-        raise ConfigError("data.test: expected images to score on, got none: give it a share")
+        raise ConfigError(
+            "data.test: expected images to score on, got none: give it a share, "
+            "e.g. --data.test 0.3"
+        )
     known = np.concatenate([parts["train"], parts["validation"]])
     held = torch.arange(len(known)) >= len(parts["train"]) if len(parts["validation"]) else None
     score = linear_probe if method == "linear" else nearest_neighbours

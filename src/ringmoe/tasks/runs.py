@@ -84,8 +84,8 @@ class OpenRun:
             return np.arange(len(self.examples))
         if not len(self.parts[part]):
             raise ConfigError(
-                f"{self.path / SPLIT}: no example is in the {part} part: choose another part, or "
-                "give other data"
+                f"{self.path / SPLIT}: no example is in the {part} part: choose another (--part "
+                "validation), give other data (--path), or train with one (--data.test 0.2)"
             )
         return self.parts[part]
 
