@@ -73,7 +73,8 @@ class Argument:
             return "{" + ",".join(map(str, get_args(kind))) + "}"
         if self.positional:
             return self.name.upper().removesuffix("S" if self.item_type else "")
-        return {int: "N", float: "X", Path: "PATH"}.get(kind, self.name.split(".")[-1].upper())
+        known = {int: "N", float: "X", bool: "true|false", Path: "PATH"}
+        return known.get(kind, self.name.split(".")[-1].upper())
 
     @property
     def expected(self) -> str:
