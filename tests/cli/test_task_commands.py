@@ -117,6 +117,29 @@ def test_what_is_wrong_is_one_line(trained, tmp_path, monkeypatch, capsys, words
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("values", "classes", "message"),
+    [
+        (np.zeros((31, 32)), "{green: 0, red: 1}", ".png: 31 x 32 pixels"),
+        (np.full((32, 32), 7), "{green: 0, red: 1}", ".png: holds 7, which is no class"),
+        (None, "{green: 0, red: 1, snow: 2}", "has snow"),
+    ],
+    ids=["size", "unknown class", "empty class"],
+)
+def test_labels_that_do_not_fit_are_one_line(tmp_path, capsys, values, classes, message):
+    """Before a run is begun."""
+    write_images(tmp_path / "images")
+    write_backbone(tmp_path / "backbone")
+    for mask in (tmp_path / "images" / "masks").iterdir() if values is not None else ():
+        Image.fromarray(values.astype(np.uint8)).save(mask)
+    words = f"finetune segmentation --checkpoint {tmp_path}/backbone --out {tmp_path}/run"
+    words += f" --data.path {tmp_path}/images --data.sensor rgb-dn8 --crop-size 32 --device cpu"
+    assert main([*words.split(), "--data.classes", classes]) == 2
+    error = capsys.readouterr().err.strip()
+    assert message in error and "\n" not in error
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_projects_recipes_are_read(path, monkeypatch):
     """Each with the task that its first lines tell people to type."""

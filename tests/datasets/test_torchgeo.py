@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 from tests.datasets.small_files import rgb, save_png, save_tif, stripes
+from tests.tasks.labelled import settings, write_backbone
 
 from ringmoe.datasets import (
     IGNORED,
@@ -19,6 +20,7 @@ from ringmoe.datasets import (
     split_data,
 )
 from ringmoe.errors import ConfigError, DatasetError, ShapeError, ValueRangeError
+from ringmoe.tasks import finetune, load_task
 
 
 class Samples:
@@ -158,6 +160,9 @@ def test_loveda(datasets, tmp_path):
     np.testing.assert_array_equal(data[0].images["image"].values, rgb(1))
     assert data[0].label[0, :8].tolist() == [IGNORED, 0, 1, 2, 3, 4, 5, 6]
     split_data(data, DataConfig(path=tmp_path, sensor="rgb-dn8", validation=0.0))  # all classes
+    config = settings(write_backbone(tmp_path / "start"), tmp_path / "run", steps=2)
+    run = finetune("segmentation", config, data, split={"train": [0, 1]}, progress=False)
+    assert load_task(run.model_dir).task.classes == data.classes
 
 
 def test_levir_cd(datasets, tmp_path):
