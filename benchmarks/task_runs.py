@@ -15,6 +15,8 @@ from ringmoe.tasks import TASKS, FinetuneConfig
 from ringmoe.training import RunFolder
 
 IN_UNITS = ("rmse", "mae", "rel", "rmse_log")  # all others are shares
+MIXED = {"iou": "IoU", "miou": "mIoU", "mf1": "mF1", "map": "mAP", "map50": "mAP50"}
+MIXED |= {"rel": "Rel", "rmse_log": "RMSE-log"}
 
 
 def run_config(
@@ -51,16 +53,36 @@ def table(results: Path, plan: dict[str, Any], starts: Sequence[str]) -> str:
     """Test figures as markdown, in percent but for errors of height: mean and spread over seeds.
 
     The figures are the plan's `shown` of a task, else the one that its best weights are chosen by.
+    Tasks without a cell are left out.
     """
-    lines = ["| task | figure | " + " | ".join(starts) + " |"]
+    titles = plan.get("titles", {})
+    lines = ["| task | figure | " + " | ".join(titles.get(one, one) for one in starts) + " |"]
     lines.append("|" + " --- |" * (len(starts) + 2))
     for task, settings in plan["tasks"].items():
+        tests = [_tests(results / task, start) for start in starts]
+        if not any(tests):
+            continue
         for figure in settings.get("shown", [TASKS[settings["task"]].best]):
-            row = [task, figure.replace("_", " ")]
-            for start in starts:
-                files = sorted((results / task).glob(f"{start}-seed*.json"))
-                tests = [json.loads(file.read_text())["result"]["test"] for file in files]
-                scale, digits = (1, 2) if figure in IN_UNITS else (100, 1)
-                row.append(spread((test[figure] for test in tests), scale, digits))
+            scale, digits = (1, 2) if figure in IN_UNITS else (100, 1)
+            values = ([test[figure] for test in some] for some in tests)
+            row = [
+                titles.get(task, task),
+                _words(figure),
+                *(spread(some, scale, digits) for some in values),
+            ]
             lines.append("| " + " | ".join(row) + " |")
     return "\n".join(lines)
+
+
+def _tests(folder: Path, start: str) -> list[dict[str, float]]:
+    """Of each seed."""
+    files = sorted(folder.glob(f"{start}-seed*.json"))
+    return [json.loads(file.read_text())["result"]["test"] for file in files]
+
+
+def _words(figure: str) -> str:
+    """`overall_accuracy` as "overall accuracy", `ap50_ship` as "AP50 ship"."""
+    short = ("f1", "mota", "idf1", "hota", "rmse", "mae", "ap50")
+    words = (word.upper() if word in short else word for word in figure.split("_"))
+    name = MIXED.get(figure, " ".join(words))
+    return f"{name}, m" if figure in ("rmse", "mae") else name

@@ -52,9 +52,22 @@ def test_the_table_shows_spread_and_units(tmp_path):
         path.write_text(json.dumps(cell))
     lines = task_runs.table(tmp_path, plan, ["random"]).splitlines()
     assert lines[2:] == [
-        "| height | rmse | 3.00 ± 1.00 |",
+        "| height | RMSE, m | 3.00 ± 1.00 |",
         "| height | delta1 | 60.0 ± 10.0 |",
     ]
+
+
+def test_tasks_without_a_cell_are_left_out_of_the_table(tmp_path):
+    plan = {"tasks": {"height": {"task": "height", "shown": ["rmse"]}}}
+    assert len(task_runs.table(tmp_path, plan, ["random"]).splitlines()) == 2
+
+
+@pytest.mark.parametrize(("name", "more"), [("real_tasks", ["a-convnet"]), ("simulated_tasks", [])])
+def test_the_page_has_the_table_that_the_cells_give(name, more):
+    plan = plan_named(f"{name}.yaml")
+    assert set(plan["titles"]) >= set(plan["tasks"])
+    page = (FOLDER.parent / "docs" / "measurements.md").read_text()
+    assert task_runs.table(FOLDER / "results" / name, plan, [*plan["starts"], *more]) in page
 
 
 @pytest.mark.slow
