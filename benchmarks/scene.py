@@ -306,7 +306,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         },
         "seams": measure_seams(nano_scene, nano_tile, folder),
         "tile_sizes": measure_tile_sizes(nano_scene, (nano_tile, 2 * nano_tile), folder),
-        "environment": describe_environment(),
+        "environment": describe_environment("terratorch"),
     }
 
 

@@ -9,6 +9,9 @@ from torch.nn import functional as F
 class AttentionBlock(nn.Module):
     """Pre-norm transformer block: attention from tokens to a context, then a small MLP.
 
+    It begins as the identity: what blocks of random weights would add drowns what a head of few
+    training images could learn from (`docs/tasks.md` has figures).
+
     Args:
         channels: Of tokens and context, a multiple of `heads`.
         heads: Attention heads.
@@ -22,12 +25,13 @@ class AttentionBlock(nn.Module):
         self.query = nn.Linear(channels, channels)
         self.key_value = nn.Linear(channels, 2 * channels)
         self.project = nn.Linear(channels, channels)
+        narrow = nn.Linear(expansion * channels, channels)
         self.mlp = nn.Sequential(
-            nn.LayerNorm(channels),
-            nn.Linear(channels, expansion * channels),
-            nn.GELU(),
-            nn.Linear(expansion * channels, channels),
+            nn.LayerNorm(channels), nn.Linear(channels, expansion * channels), nn.GELU(), narrow
         )
+        for last in (self.project, narrow):
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
 
     def forward(self, tokens: Tensor, context: Tensor | None = None) -> Tensor:
         """Attend.
