@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import shapely
 from tests.tasks.dota_scenes import CLASSES, drawn_scenes, real_scene
 
 from ringmoe.boxes import ObjectBatch, cxcywhr_to_corners
@@ -32,7 +31,7 @@ def check_objects(scenes, recorded):
 
 
 def check_corners(scenes, recorded):
-    """`average_precision` over the IoU of the polygons, by shapely."""
+    """`average_precision` over the IoU of the polygons."""
     for name, values in recorded.items():
         pairs = [pairs_of_corners(scene, CLASSES.index(name)) for scene in scenes]
         for rule, expected in values.items():
@@ -40,16 +39,10 @@ def check_corners(scenes, recorded):
 
 
 def pairs_of_corners(scene, k: int) -> Pairs:
-    found = scene.found.take(scene.found.classes == k)
-    found = found.take(np.argsort(-found.scores))
-    true = scene.classes == k
-    a = shapely.polygons(cxcywhr_to_corners(found.boxes).reshape(-1, 4, 2))
-    b = shapely.polygons(scene.corners[true].reshape(-1, 4, 2))
-    i, j = shapely.STRtree(b).query(a)  # pairs that are near each other
-    shared = shapely.area(shapely.intersection(a[i], b[j]))
-    ious = np.zeros((len(a), len(b)))
-    ious[i, j] = shared / (shapely.area(a[i]) + shapely.area(b[j]) - shared)
-    return Pairs(ious, found.scores, scene.difficult[true])
+    found, true = scene.found.take(scene.found.classes == k), scene.classes == k
+    return Pairs.of_quadrilaterals(
+        cxcywhr_to_corners(found.boxes), found.scores, scene.corners[true], scene.difficult[true]
+    )
 
 
 def test_drawn_boxes_score_as_the_kit_scored_them():

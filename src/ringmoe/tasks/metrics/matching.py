@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import shapely
 import torch
 
 from ringmoe.boxes import Objects, area
@@ -58,6 +59,39 @@ class Pairs:
             scores=predicted.scores,
             ignored=np.zeros(len(truth), bool) if truth.ignored is None else truth.ignored,
             sizes=(area(predicted.boxes), area(truth.boxes)),
+        )
+
+    @classmethod
+    def of_quadrilaterals(
+        cls,
+        corners: np.ndarray,
+        scores: np.ndarray,
+        true_corners: np.ndarray,
+        ignored: np.ndarray | None = None,
+    ) -> Pairs:
+        """Those of four-sided polygons as they were drawn, such as DOTA's labels.
+
+        Args:
+            corners: `(D, 8)` x1, y1, ..., x4, y4 of detections, in any order.
+            scores: `(D,)` of detections.
+            true_corners: `(G, 8)` of true objects.
+            ignored: `(G,)` bool; None for none.
+        """
+        order = np.argsort(-scores, kind="stable")
+        found, true = (
+            shapely.polygons(points.reshape(-1, 4, 2)) for points in (corners[order], true_corners)
+        )
+        i, j = shapely.STRtree(true).query(found)  # pairs that are near each other
+        shared = shapely.area(shapely.intersection(found[i], true[j]))
+        ious = np.zeros((len(found), len(true)))
+        ious[i, j] = shared / np.maximum(
+            shapely.area(found[i]) + shapely.area(true[j]) - shared, np.finfo(float).tiny
+        )
+        return cls(
+            ious=ious,
+            scores=scores[order],
+            ignored=np.zeros(len(true), bool) if ignored is None else ignored,
+            sizes=(shapely.area(found), shapely.area(true)),
         )
 
 
