@@ -106,6 +106,8 @@ def main() -> None:
     for seed in args.seeds:
         for task in args.tasks or plan["tasks"]:
             for start in starts:
+                if seed not in plan["tasks"][task].get("seeds", args.seeds):
+                    continue
                 fill_cell(
                     args.results / task / f"{start}-seed{seed}.json",
                     {
