@@ -104,6 +104,9 @@ def test_geoparquet(tmp_path, scene):
         assert shape.symmetric_difference(shapely.Polygon(np.stack([x, y], axis=1))).area < 1e-3
     assert table["class"].to_pylist() == [CLASSES[i] for i in truth.classes]
     np.testing.assert_allclose(table["score"].to_numpy(), truth.scores)
+    np.testing.assert_allclose(table["angle"].to_numpy(), truth.boxes[:, 4], atol=1e-6)
+    for column, edges in zip(("length_m", "width_m"), truth.boxes[:, 2:4].T, strict=True):
+        np.testing.assert_allclose(table[column].to_numpy(), edges * 10 / 0.9996, rtol=1e-5)
 
 
 def test_no_object(tmp_path, scene):
