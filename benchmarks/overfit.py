@@ -1,11 +1,11 @@
 """Whether detectors can learn by heart: trained and scored on the same few real images.
 
-    python -m benchmarks.overfit [--sets dota ssdd hrsid] [--tasks ...] [--threads 2]
+    python -m benchmarks.overfit [--sets dota ssdd hrsid wpafb] [--heads ...] [--threads 2]
     python -m benchmarks.overfit --table
 
 A check of the pipeline, not of what a model is worth: labels, cutting, losses, decoding and metrics
 must agree for mAP50 to come near 1 on tiles that were trained on. Each figure is a cell, one JSON
-file: images x task, from random weights. What is there is not measured again.
+file: images x head, from random weights. What is there is not measured again.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import argparse
 import json
 import logging
 import os
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,9 @@ import torch
 
 from benchmarks.cells import fill_cell
 from benchmarks.task_runs import drop_training_state
+from benchmarks.tracking import wide_area_points
 from ringmoe.datasets import DataConfig, open_data
+from ringmoe.deployment.tracks import write_mot
 from ringmoe.tasks import TASKS, FinetuneConfig, finetune
 from ringmoe.tasks.validation import FILE, best_of
 from ringmoe.training import read_metrics
@@ -34,8 +37,14 @@ SETS: dict[str, dict[str, Any]] = {
     "dota": {"path": "dota", "sensor": "rgb-dn8"},  # P0706: 531 ships, 5 harbours
     "ssdd": {"path": "ssdd/coco", **SAR},
     "hrsid": {"path": "hrsid", **SAR},
+    "wpafb": {"path": "wpafb", "sensor": "rgb-dn8", "bands": ["green"]},  # five grey frames
 }
-RUNS = ("detection", "oriented-detection")
+HEADS: dict[str, dict[str, Any]] = {  # the task and its options
+    "faster-rcnn": {"task": "detection"},
+    "oriented-fcos": {"task": "oriented-detection"},
+    "oriented-rcnn": {"task": "oriented-detection", "method": "rcnn"},
+    "faster-rcnn-tracks": {"task": "tracking", "reach": 32.0},
+}
 TILE = 256
 SETTINGS: dict[str, Any] = {
     "steps": 400,
@@ -51,17 +60,42 @@ SETTINGS: dict[str, Any] = {
 }
 
 
+def heads_of(name: str) -> list[str]:
+    """Of wpafb the vehicles are followed, elsewhere objects are found."""
+    return [head for head in HEADS if head.endswith("tracks") == (name == "wpafb")]
+
+
+def vehicles_as_mot(data: Path, folder: Path) -> Path:
+    """The frames of wpafb and its vehicles as a MOT folder: points become squares of 10 pixels.
+
+    The first frame is left out, as the second is the same picture.
+    """
+    sequence, paths = folder / "wpafb", sorted((data / "wpafb" / "frames").glob("*.png"))[1:]
+    for number, path in enumerate(paths, 1):
+        (sequence / "img1").mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, sequence / "img1" / f"{number:06d}.png")
+    (sequence / "gt").mkdir(exist_ok=True)
+    numbers = range(1, len(paths) + 1)
+    write_mot(sequence / "gt" / "gt.txt", wide_area_points(data, len(paths)), numbers)
+    return folder
+
+
 def measure(
-    name: str, task: str, settings: dict[str, Any], data: Path, runs: Path
+    name: str, head: str, settings: dict[str, Any], data: Path, runs: Path
 ) -> dict[str, Any]:
     """The best figures of one run on its own training tiles."""
-    given = SETS[name] | {"path": data / SETS[name]["path"], "tile_size": TILE}
+    options = dict(HEADS[head])
+    task = options.pop("task")
+    if name == "wpafb":
+        given = SETS[name] | {"path": vehicles_as_mot(data, runs / "data"), "tile_size": 0}
+    else:
+        given = SETS[name] | {"path": data / SETS[name]["path"], "tile_size": TILE}
     examples = open_data(DataConfig(**given), TASKS[task].label_kind)
     everything = np.arange(len(examples))
     config = FinetuneConfig(
         checkpoint="nano",
-        out=runs / f"{name}-{task}",
-        options={"channels": 64, "score_threshold": 0.01},
+        out=runs / f"{name}-{head}",
+        options={"channels": 64, "score_threshold": 0.01, **options},
         **settings,
     )
     split = {"train": everything, "validation": everything}
@@ -73,12 +107,13 @@ def measure(
 
 
 def table(results: Path) -> str:
-    """mAP50 in per cent by images and task."""
-    lines = ["| images | tiles | task | mAP50 | at step |", "| --- | --- | --- | --- | --- |"]
+    """mAP50 in per cent by images and head, of tracks MOTA besides."""
+    lines = ["| images | tiles | head | mAP50 | MOTA | at step |", "|" + " --- |" * 6]
     for path in sorted(results.glob("*.json")):
         cell = json.loads(path.read_text())
         found, best = cell["result"], cell["result"]["train"]
-        row = [cell["images"], found["tiles"], cell["task"], f"{100 * best['map50']:.1f}"]
+        mota = f"{best['mota']:.3f}" if "mota" in best else ""
+        row = [cell["images"], found["tiles"], cell["head"], f"{100 * best['map50']:.1f}", mota]
         lines.append("| " + " | ".join(map(str, [*row, best["step"]])) + " |")
     return "\n".join(lines)
 
@@ -88,7 +123,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--sets", nargs="+", choices=SETS, default=list(SETS))
-    add("--tasks", nargs="+", choices=RUNS, default=list(RUNS))
+    add("--heads", nargs="+", choices=HEADS, default=list(HEADS))
     add("--steps", type=int, default=SETTINGS["steps"])
     add("--data", type=Path, default=Path(os.environ.get("RINGMOE_DATA", "../shared/data")))
     add("--runs", type=Path, default=Path("runs/overfit"), help="folder of run folders")
@@ -104,12 +139,12 @@ def main() -> None:
         torch.set_num_threads(args.threads)
     settings = SETTINGS | {"steps": args.steps}
     for name in args.sets:
-        for task in args.tasks:
+        for head in [head for head in heads_of(name) if head in args.heads]:
             fill_cell(
-                args.results / f"{name}-{task}.json",
-                {"images": name, "task": task},
+                args.results / f"{name}-{head}.json",
+                {"images": name, "head": head},
                 settings,
-                partial(measure, name, task, settings, args.data, args.runs),
+                partial(measure, name, head, settings, args.data, args.runs),
             )
 
 

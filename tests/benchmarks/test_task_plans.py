@@ -6,6 +6,7 @@ from pathlib import Path
 import benchmarks.task_runs as task_runs
 import pytest
 import yaml
+from benchmarks.overfit import HEADS, SETS, heads_of
 from benchmarks.simulated_tasks import prepare
 
 from ringmoe.datasets import DataConfig
@@ -29,6 +30,12 @@ def test_every_task_can_be_run(name, tmp_path):
         if "data" in settings:
             DataConfig(path=tmp_path, **settings["data"]).check()
             assert set(plan["scenes"][settings["scenes"]]) == {"train", "test"}
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_every_head_that_learns_by_heart_can_be_made(head):
+    assert task_from({"classes": ("a",), "channels": 8, **HEADS[head]}).label_kind
+    assert {len(heads_of(name)) for name in SETS} == {3, 1}
 
 
 def test_test_scenes_are_of_other_seeds():
