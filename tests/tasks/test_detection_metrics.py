@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import shapely
+from faster_coco_eval import COCO, COCOeval_faster
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -129,21 +130,89 @@ def upright(objects: list[Objects]) -> list[Objects]:
     return [Objects(xyxy_to_cxcywhr(o.boxes), o.classes, o.scores, o.ignored) for o in objects]
 
 
-def test_rotated_figures_are_the_same_rule_with_the_overlap_of_polygons():
-    """All boxes of an image turned together, and each a little more by itself."""
-    random = np.random.default_rng(1)
-    found, truth = (upright(objects) for objects in drawn(1))
+def turned(seed: int) -> tuple[list[Objects], list[Objects]]:
+    """Drawn ones: all boxes of an image turned together, and each a little more by itself."""
+    random = np.random.default_rng(seed)
+    found, truth = (upright(objects) for objects in drawn(seed))
     for pair in zip(found, truth, strict=True):
         together = random.uniform(-math.pi / 2, math.pi / 2)
         for objects in pair:
             own = 0.05 * random.standard_normal(len(objects))
             objects.boxes[:, 4] += together + own
             objects.boxes[:] = canonical(objects.boxes)
+    return found, truth
+
+
+def test_rotated_figures_are_the_same_rule_with_the_overlap_of_polygons():
+    found, truth = turned(1)
     figures = computed(found, truth, rotated=True)
     plain = np.array([[plain_precision(found, truth, k, t) for t in LEVELS] for k in range(2)])
     assert 0.1 < plain.mean() < 0.8
     assert figures["map"] == pytest.approx(plain.mean(), abs=1e-6)
     assert figures["map75"] == pytest.approx(plain[:, 5].mean(), abs=1e-6)
+
+
+class PolygonEvaluation(COCOeval_faster):
+    """COCO's evaluation that is given the overlaps of rotated boxes, by shapely."""
+
+    def __init__(self, found: list[Objects], truth: list[Objects]) -> None:
+        self.boxes = [np.concatenate([o.boxes for o in objects]) for objects in (truth, found)]
+        labels, detections = (
+            [
+                {
+                    "id": 0,
+                    "image_id": image,
+                    "category_id": int(objects.classes[i]) + 1,
+                    "bbox": [0.0, 0.0, *objects.boxes[i, 2:4].tolist()],  # for its area
+                    "area": size(objects.boxes[i]),
+                    "iscrowd": 0 if objects.ignored is None else int(objects.ignored[i]),
+                    "score": 1.0 if objects.scores is None else float(objects.scores[i]),
+                }
+                for image, objects in enumerate(parts, 1)
+                for i in range(len(objects))
+            ]
+            for parts in (truth, found)
+        )
+        for part in (labels, detections):
+            for number, one in enumerate(part, 1):
+                one["id"] = number
+        known = COCO()
+        known.dataset = {
+            "images": [{"id": n, "height": 1, "width": 1} for n in range(1, len(truth) + 1)],
+            "categories": [{"id": k, "name": name} for k, name in enumerate(CLASSES, 1)],
+            "annotations": labels,
+        }
+        known.createIndex()
+        super().__init__(known, known.loadRes(detections), "bbox", print_function=lambda _: None)
+
+    def computeIoU(self, imgId, catId):
+        parts = (
+            data.get_instances([imgId], [catId], True)[0][0]
+            for data in (self.gt_dataset, self.dt_dataset)
+        )
+        truth, found = parts
+        found = sorted(found, key=lambda one: -one["score"])[: self.params.maxDets[-1]]
+        ious = np.zeros((len(found), len(truth)))
+        for i, detection in enumerate(found):
+            a = self.boxes[1][int(detection["id"]) - 1]
+            for j, label in enumerate(truth):
+                b = self.boxes[0][int(label["id"]) - 1]
+                shared = intersection(a, b)
+                ious[i, j] = shared / (size(a) if label["iscrowd"] else size(a) + size(b) - shared)
+        return ious if ious.size else []
+
+
+@pytest.mark.parametrize("seed", range(11, 14))
+def test_rotated_figures_are_those_of_cocos_evaluation_given_polygons(seed):
+    found, truth = turned(seed)
+    evaluation = PolygonEvaluation(found, truth)
+    evaluation.evaluate()
+    evaluation.accumulate()
+    precision = evaluation.eval["precision"][:, :, :, 0, -1]  # thresholds, recalls, classes
+    assert 0.1 < precision[..., :2].mean() < 0.8
+    figures = computed(found, truth, rotated=True)
+    assert figures["map"] == pytest.approx(precision[..., :2].mean(), abs=1e-6)
+    assert figures["map75"] == pytest.approx(precision[5, :, :2].mean(), abs=1e-6)
 
 
 @pytest.mark.parametrize("seed", range(2, 6))
