@@ -14,7 +14,6 @@ import argparse
 import json
 import logging
 import os
-import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,9 +23,7 @@ import torch
 
 from benchmarks.cells import fill_cell
 from benchmarks.task_runs import drop_training_state
-from benchmarks.tracking import wide_area_points
 from ringmoe.datasets import DataConfig, open_data
-from ringmoe.deployment.tracks import write_mot
 from ringmoe.tasks import TASKS, FinetuneConfig, finetune
 from ringmoe.tasks.validation import FILE, best_of
 from ringmoe.training import read_metrics
@@ -37,8 +34,9 @@ SETS: dict[str, dict[str, Any]] = {
     "dota": {"path": "dota", "sensor": "rgb-dn8"},  # P0706: 531 ships, 5 harbours
     "ssdd": {"path": "ssdd/coco", **SAR},
     "hrsid": {"path": "hrsid", **SAR},
-    "wpafb": {"path": "wpafb", "sensor": "rgb-dn8", "bands": ["green"]},  # five grey frames
+    "wpafb": {"path": "wpafb", "sensor": "rgb-dn8", "bands": ["green"], "tile_size": 0},  # grey
 }
+FIRST = {"wpafb": 1}  # its first two frames are one picture with two truths
 HEADS: dict[str, dict[str, Any]] = {  # the task and its options
     "faster-rcnn": {"task": "detection"},
     "oriented-fcos": {"task": "oriented-detection"},
@@ -65,33 +63,15 @@ def heads_of(name: str) -> list[str]:
     return [head for head in HEADS if head.endswith("tracks") == (name == "wpafb")]
 
 
-def vehicles_as_mot(data: Path, folder: Path) -> Path:
-    """The frames of wpafb and its vehicles as a MOT folder: points become squares of 10 pixels.
-
-    The first frame is left out, as the second is the same picture.
-    """
-    sequence, paths = folder / "wpafb", sorted((data / "wpafb" / "frames").glob("*.png"))[1:]
-    for number, path in enumerate(paths, 1):
-        (sequence / "img1").mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, sequence / "img1" / f"{number:06d}.png")
-    (sequence / "gt").mkdir(exist_ok=True)
-    numbers = range(1, len(paths) + 1)
-    write_mot(sequence / "gt" / "gt.txt", wide_area_points(data, len(paths)), numbers)
-    return folder
-
-
 def measure(
     name: str, head: str, settings: dict[str, Any], data: Path, runs: Path
 ) -> dict[str, Any]:
     """The best figures of one run on its own training tiles."""
     options = dict(HEADS[head])
     task = options.pop("task")
-    if name == "wpafb":
-        given = SETS[name] | {"path": vehicles_as_mot(data, runs / "data"), "tile_size": 0}
-    else:
-        given = SETS[name] | {"path": data / SETS[name]["path"], "tile_size": TILE}
+    given = {"tile_size": TILE, **SETS[name], "path": data / SETS[name]["path"]}
     examples = open_data(DataConfig(**given), TASKS[task].label_kind)
-    everything = np.arange(len(examples))
+    everything = np.arange(FIRST.get(name, 0), len(examples))
     config = FinetuneConfig(
         checkpoint="nano",
         out=runs / f"{name}-{head}",
@@ -103,7 +83,7 @@ def measure(
     run = finetune(task, config, examples, split=split, resume=resume, progress=False)
     drop_training_state(run.run_dir)
     lines = read_metrics(run.run_dir / FILE)
-    return {"tiles": len(examples), "train": best_of(lines, TASKS[task])}
+    return {"tiles": len(everything), "train": best_of(lines, TASKS[task])}
 
 
 def table(results: Path) -> str:

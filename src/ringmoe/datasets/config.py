@@ -62,6 +62,7 @@ class DataConfig:
             class folders or of a CSV's labels.
         ignore: Codes of a mask that are no class (colours "#rrggbb" too), numbers that mean "no
             height", or labels to leave out. Any other code is an error.
+        first_pixel: The number of the first pixel in `bndbox` of VOC files: 1, or 0 as in SSDD.
         smallest: Objects whose long edge has fewer pixels are ignored, neither learnt nor scored.
         background: Share of the training examples without an object to be found that take part;
             the others are in no part of the split.
@@ -86,6 +87,7 @@ class DataConfig:
     image_encodings: dict[str, str] = field(default_factory=dict)
     classes: list[str] | dict[str, Codes] = field(default_factory=list)
     ignore: list[int | str] = field(default_factory=list)
+    first_pixel: int = 1
     smallest: float = 0.0
     background: float = 1.0
     tile_size: int = 0
@@ -122,6 +124,8 @@ class DataConfig:
                 f"validation, test: expected shares that leave some to train on, got "
                 f"{self.validation!r} and {self.test!r}"
             )
+        if self.first_pixel not in (0, 1):
+            raise ConfigError(f"first_pixel: expected 0 or 1, got {self.first_pixel!r}")
         if self.smallest < 0:
             raise ConfigError(f"smallest: expected 0 or more pixels, got {self.smallest!r}")
         if not 0 <= self.background <= 1:

@@ -53,7 +53,7 @@ def find_objects(config: DataConfig, rotated: bool) -> Found:
     root = path if path.is_dir() else path.parent
     if path.is_file() and root.name.lower() == "annotations":
         root = root.parent  # a COCO file lies beside the folder of its images
-    readers = _readers(root, labels, rotated)
+    readers = _readers(root, labels, rotated, config.first_pixel)
     if len(readers) > 1:
         raise DatasetError(
             f"{labels}: holds labels of several formats ({', '.join(readers)}): name the file or "
@@ -70,7 +70,7 @@ def find_objects(config: DataConfig, rotated: bool) -> Found:
     return next(iter(readers.values()))()
 
 
-def _readers(root: Path, labels: Path, rotated: bool) -> dict[str, Read]:
+def _readers(root: Path, labels: Path, rotated: bool, first_pixel: int) -> dict[str, Read]:
     """The formats that are there, and how each is read."""
     below = _listed(root)
     listed = [labels] if labels.is_file() else below if labels == root else _listed(labels)
@@ -97,7 +97,7 @@ def _readers(root: Path, labels: Path, rotated: bool) -> dict[str, Read]:
     if xml_files:
         tag = "Class_ID" if _is_hrsc(xml_files[0]) else "name"
         files = _files(root, images, xml_files)
-        readers["VOC"] = lambda: read_voc(files, rotated, class_tag=tag)
+        readers["VOC"] = lambda: read_voc(files, rotated, class_tag=tag, first_pixel=first_pixel)
     text_files = [file for file in of_type(".txt") if _is_in(file, labels, TEXT_FOLDERS)]
     if text_files:
         readers["DOTA"] = lambda: read_dota(_files(root, images, text_files), rotated)
