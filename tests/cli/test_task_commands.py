@@ -54,9 +54,11 @@ def test_from_labels_to_a_map(trained, capsys):
     words = ["predict", run, str(trained / "scene.tif"), "--out", str(out), "--device", "cpu"]
     drawn = trained / "map.png"
     extra = ["--polygons", str(areas), "--probabilities", "--picture", str(drawn)]
+    extra += ["--colours", '{red: "#ff0102"}']
     assert main([*words, *extra]) == 0
     with rasterio.open(out) as file:
         mapped, transform = file.read(1), file.transform
+        assert file.colormap(1)[1][:3] == (255, 1, 2)
         assert file.crs.to_epsg() == 32633
     assert (mapped == red_stripes()).mean() > 0.85
     assert tuple(transform)[:6] == (10, 0, 5e5, 0, -10, 5e6)
@@ -114,6 +116,20 @@ def test_what_is_wrong_is_one_line(trained, tmp_path, monkeypatch, capsys, words
     assert main(words.format(f=trained).split()) == 2
     error = capsys.readouterr().err.strip()
     assert message in error and "\n" not in error
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("colours", "message"),
+    [
+        ('{blue: "#0000ff"}', "expected a class of green, red, got 'blue'"),
+        ("{red: 0000ff}", """expected "#rrggbb" for red, got '0000ff'"""),
+    ],
+)
+def test_colours_that_cannot_be_meant(trained, tmp_path, capsys, colours, message):
+    words = ["predict", trained / "run", trained / "scene.tif", "--out", tmp_path / "m.tif"]
+    assert main([*map(str, words), "--colours", colours]) == 2
+    assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 

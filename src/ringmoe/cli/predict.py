@@ -11,6 +11,7 @@ from typing import Any
 from ringmoe.cli._map_picture import draw_map
 from ringmoe.cli._predict_objects import find_objects
 from ringmoe.deployment import MapResult, forward_threads, predict_scene
+from ringmoe.deployment.colours import with_colours
 from ringmoe.deployment.journal import check_outputs, files_of
 from ringmoe.errors import CheckpointError, ConfigError
 from ringmoe.models.folder import TASK, TASK_WEIGHTS
@@ -35,6 +36,7 @@ def predict(
     batch_size: int = 8,
     probabilities: bool = False,
     polygons: Path | None = None,
+    colours: dict[str, str] | None = None,
     score_threshold: float | None = None,
     nms_threshold: float | None = None,
     picture: Path | None = None,
@@ -69,6 +71,8 @@ def predict(
         probabilities: Whether to write each class's probability too, beside the map.
         polygons: Where to write the areas of each class: a `.geojson` or `.parquet`. Memory grows
             with the outlines of areas that reach over many rows.
+        colours: Of classes on the map, in place of the usual ones:
+            `--colours '{water: "#3474c9"}'`.
         score_threshold: Of a detector: how sure it must be of an object, 0 to 1; none: 0.5.
         nms_threshold: Of a detector: two boxes of one class that overlap by more (intersection over
             union) are one object; none: as the model was trained.
@@ -87,7 +91,7 @@ def predict(
             "map: expected one for segmentation, change, height or detection"
         )
     thresholds = {"score_threshold": score_threshold, "nms_threshold": nms_threshold}
-    of_maps = {"probabilities": probabilities or None, "polygons": polygons}
+    of_maps = {"probabilities": probabilities or None, "polygons": polygons, "colours": colours}
     if isinstance(model.task, ObjectTask):
         _refuse(of_maps, "maps", checkpoint, model)
     else:
@@ -120,12 +124,15 @@ def predict(
     if picture is not None:
         check_picture(picture)
     is_height = model.task.label_kind == "height"
+    if is_height:
+        _refuse({"colours": colours}, "maps of classes", checkpoint, model)
     result = predict_scene(
         model,
         opened,
         out,
         kind="values" if is_height else "classes",
         classes=model.task.classes,
+        colours=with_colours(model.task.classes, colours) if colours else None,
         unit="m" if is_height else "",
         name="height" if is_height else "class",
         probabilities=probabilities,

@@ -5,7 +5,9 @@ from __future__ import annotations
 import colorsys
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+
+from ringmoe.errors import ConfigError
 
 Colour = tuple[int, int, int]
 
@@ -47,6 +49,27 @@ def class_colours(classes: Sequence[str]) -> tuple[Colour, ...]:
             known[index] = colour
     others = (c for c in _different() if all(_apart(c, k) >= _APART for k in known.values()))
     return tuple(known[i] if i in known else next(others) for i in range(len(classes)))
+
+
+def with_colours(classes: Sequence[str], given: Mapping[str, str]) -> tuple[Colour, ...]:
+    """The usual colours, but for those that are given.
+
+    Args:
+        classes: Their names.
+        given: Class name to "#rrggbb".
+
+    Raises:
+        ConfigError: A name is no class, or a colour is not written so.
+    """
+    colours = dict(zip(classes, class_colours(classes), strict=True))
+    for name, text in given.items():
+        if name not in colours:
+            raise ConfigError(f"colours: expected a class of {', '.join(classes)}, got {name!r}")
+        if not re.fullmatch(r"#[0-9a-fA-F]{6}", text):
+            raise ConfigError(f'colours: expected "#rrggbb" for {name}, got {text!r}')
+        red, green, blue = bytes.fromhex(text[1:])
+        colours[name] = red, green, blue
+    return tuple(colours.values())
 
 
 def _expected(name: str) -> Colour | None:
