@@ -153,7 +153,7 @@ def _in_one_line(
     if found := re.match(r'Parser key "([\w.]+).*alue: (.*)', message):
         name, value = found.groups()
         name = name if name in arguments else name.partition(".")[0]  # of a key in a dict
-        if nested := re.match(r"NestedArg\(key='(.*)', val='(.*)'\)", value):
+        if nested := re.match(r"NestedArg\(key='(.*)', val='?(.*?)'?\)$", value):
             value = f"{nested[1]}: {nested[2]}"
         if argument := arguments.get(name):
             source = next((f"{p}: {name}" for p, keys in configs.items() if name in keys), None)
