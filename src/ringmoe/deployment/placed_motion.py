@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 from rasterio.warp import transform as reproject
 
-from ringmoe.deployment.places import to_map
+from ringmoe.deployment.places import plane_around, to_map
 from ringmoe.scenes import Scene
 
 _SAME = 1e-3  # pixels: frames that are off by less lie on one grid
@@ -45,7 +45,7 @@ def _plane_of(scene: Scene) -> str:
     with to_map(scene) as project:
         ((x, y),) = project(np.array([[scene.width / 2, scene.height / 2]]))
     (longitude,), (latitude,) = reproject(scene.crs, "EPSG:4326", [x], [y])
-    return f"+proj=aeqd +lat_0={latitude:.9f} +lon_0={longitude:.9f} +datum=WGS84 +units=m"
+    return plane_around(longitude, latitude)
 
 
 def _fit(scene: Scene, plane: str) -> tuple[np.ndarray, np.ndarray]:

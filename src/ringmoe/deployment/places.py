@@ -35,6 +35,11 @@ def to_map(scene: Scene) -> Iterator[Project]:
         )
 
 
+def plane_around(longitude: float, latitude: float) -> str:
+    """A system of metres on the ground around a place (azimuthal equidistant)."""
+    return f"+proj=aeqd +lat_0={latitude:.9f} +lon_0={longitude:.9f} +datum=WGS84 +units=m"
+
+
 @dataclass(frozen=True)
 class Places:
     """Where areas of a scene lie, with vertices also between their corners.

@@ -13,7 +13,7 @@ from rasterio.warp import transform as reproject
 from ringmoe import boxes
 from ringmoe.boxes import Objects
 from ringmoe.deployment.object_writing import check_objects, has_place
-from ringmoe.deployment.places import to_map
+from ringmoe.deployment.places import plane_around, to_map
 from ringmoe.errors import ConfigError, GeoreferenceError
 from ringmoe.files import replacing
 from ringmoe.scenes import Scene
@@ -194,7 +194,7 @@ def _metres(points: Sequence[Array]) -> list[Array]:
     lines = []
     for line in points:
         longitude, latitude = line[len(line) // 2]
-        plane = f"+proj=aeqd +lat_0={latitude:.9f} +lon_0={longitude:.9f} +datum=WGS84 +units=m"
+        plane = plane_around(longitude, latitude)
         lines.append(np.array(reproject("EPSG:4326", plane, *line.T)).T)
     return lines
 
