@@ -160,7 +160,6 @@ class PolygonEvaluation(COCOeval_faster):
         labels, detections = (
             [
                 {
-                    "id": 0,
                     "image_id": image,
                     "category_id": int(objects.classes[i]) + 1,
                     "bbox": [0.0, 0.0, *objects.boxes[i, 2:4].tolist()],  # for its area
@@ -186,11 +185,10 @@ class PolygonEvaluation(COCOeval_faster):
         super().__init__(known, known.loadRes(detections), "bbox", print_function=lambda _: None)
 
     def computeIoU(self, imgId, catId):
-        parts = (
+        truth, found = (
             data.get_instances([imgId], [catId], True)[0][0]
             for data in (self.gt_dataset, self.dt_dataset)
         )
-        truth, found = parts
         found = sorted(found, key=lambda one: -one["score"])[: self.params.maxDets[-1]]
         ious = np.zeros((len(found), len(truth)))
         for i, detection in enumerate(found):
