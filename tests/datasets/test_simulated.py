@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import rasterio
 
+from ringmoe.boxes import cxcywhr_to_xyxy
 from ringmoe.datasets import DataConfig, open_data
 from ringmoe.errors import DatasetError
 from ringmoe.scenes import open_scene
@@ -85,8 +86,31 @@ def test_videos(folder):
     last = data.objects[int(frame) - 1]
     at = last.ids.tolist().index(int(identity))
     expected = [left - 1, top - 1, left - 1 + width, top - 1 + height]
-    np.testing.assert_allclose(last.boxes[at], expected, atol=1e-9)
+    np.testing.assert_allclose(last.boxes[at], expected, atol=1.1e-3)  # rounded
     assert last.classes[at] == kind - 1
+    rotated = open_data(config, "rotated-boxes")
+    assert rotated.problems == () and rotated.names == data.names
+    turned = rotated.objects[int(frame) - 1]
+    np.testing.assert_array_equal(turned.ids, last.ids)
+    inside = np.stack([last.boxes[:, :2], -last.boxes[:, 2:]])  # of what encloses the rotated box
+    around = cxcywhr_to_xyxy(turned.boxes)
+    assert (inside >= np.stack([around[:, :2], -around[:, 2:]]) - 1e-3).all()
+    still = open_data(DataConfig(path=folder, sensor="simulated-optical"), "rotated-boxes")
+    np.testing.assert_array_equal(rotated.objects[0].boxes, still.objects[0].boxes)
+    np.testing.assert_array_equal(rotated.objects[0].ignored, still.objects[0].ignored)
+
+
+def test_videos_of_an_older_version(folder, tmp_path):
+    manifest = json.loads((folder / "simulation.json").read_text())
+    for scene in manifest["scenes"]:
+        del scene["video"]["labels"]["boxes"]
+    (tmp_path / "simulation.json").write_text(json.dumps(manifest))
+    config = DataConfig(path=tmp_path, sensor="simulated-optical", labels="tracks")
+    with pytest.raises(DatasetError, match="simulate anew"):
+        open_data(config, "boxes")
+
+
+def test_videos_of_some_classes(folder):
     ships = DataConfig(
         path=folder, sensor="simulated-optical", labels="tracks", classes=["ship"],
         ignore=["aircraft", "vehicle"],

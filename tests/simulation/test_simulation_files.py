@@ -55,7 +55,7 @@ def test_every_file_is_listed_and_every_listed_file_is_there(folder, manifest):
     assert names == {
         "optical.tif", "multispectral.tif", "sar_complex.tif", "sar_amplitude.tif",
         "optical_later.tif", "landcover.tif", "height.tif", "change.tif", "boxes.json",
-        "tracks.txt", *(f"video/frame_{number:03d}.tif" for number in range(8)),
+        "tracks.txt", "tracks.json", *(f"video/frame_{number:03d}.tif" for number in range(8)),
     }  # fmt: skip
 
 
@@ -114,6 +114,23 @@ def test_labels_lie_on_the_images(folder, manifest):
     first = (folder / scene["video"]["labels"]["tracks"]).read_text().splitlines()[0].split(",")
     assert len(first) == 9
     assert first[0] == "1"
+
+
+def test_both_labels_of_a_video_agree(folder, manifest):
+    """The horizontal boxes of its JSON are those of its MOTChallenge text."""
+    labels = manifest["scenes"][0]["video"]["labels"]
+    frames = json.loads((folder / labels["boxes"]).read_text())
+    lines = np.loadtxt(folder / labels["tracks"], delimiter=",", ndmin=2)
+    assert len(frames) == len(manifest["scenes"][0]["video"]["frames"])
+    for number, things in enumerate(frames, 1):
+        mine = {int(line[1]): line for line in lines[lines[:, 0] == number]}
+        assert {thing["id"] for thing in things} == set(mine)
+        for thing in things:
+            line = mine[thing["id"]]
+            left, top, right, bottom = thing["horizontal"]
+            expected = [left + 1, top + 1, right - left, bottom - top]
+            np.testing.assert_allclose(line[2:6], expected, atol=1.1e-3)
+            assert OBJECT_CLASSES[int(line[7]) - 1] == thing["class"]
 
 
 def test_the_same_arguments_give_the_same_bytes(folder):

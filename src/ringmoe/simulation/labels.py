@@ -38,6 +38,11 @@ def object_labels(landscape: Landscape) -> list[dict[str, Any]]:
     ]
 
 
+def video_labels(landscape: Landscape) -> list[list[dict[str, Any]]]:
+    """`object_labels` of each frame of the video; an object keeps its `id`."""
+    return [object_labels(landscape.at_frame(number)) for number in range(len(landscape.frames))]
+
+
 def track_lines(landscape: Landscape) -> list[str]:
     """The video's objects as lines of a MOTChallenge ground truth file.
 

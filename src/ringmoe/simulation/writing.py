@@ -18,7 +18,7 @@ from ringmoe.files import discard, replacing
 from ringmoe.scenes import write_raster
 from ringmoe.sensors import get_sensor
 from ringmoe.simulation.kinds import KINDS
-from ringmoe.simulation.labels import object_labels, track_lines
+from ringmoe.simulation.labels import object_labels, track_lines, video_labels
 from ringmoe.simulation.landscape import Landscape, check_landscape, simulate_landscape
 from ringmoe.simulation.materials import LAND_COVER, LAND_COVER_COLOURS
 from ringmoe.simulation.object_models import OBJECT_CLASSES
@@ -161,7 +161,9 @@ def _write_scene(
         observe(f"video/frame_{n:03d}.tif", shown.at_frame(n), look, transform=there)["path"]
         for n in range(film.frames)
     ]
-    _write_text(out / name / "tracks.txt", "\n".join(track_lines(shown)) + "\n")
+    moving = {"boxes": f"{name}/tracks.json", "tracks": f"{name}/tracks.txt"}
+    _write_text(out / moving["boxes"], json.dumps(video_labels(shown)))
+    _write_text(out / moving["tracks"], "\n".join(track_lines(shown)) + "\n")
     return {
         "name": name,
         "class": kind,
@@ -172,7 +174,7 @@ def _write_scene(
             "sensor": _LOOKS[look][0],
             "gsd": film.gsd,
             "interval_s": film.interval,
-            "labels": {"tracks": f"{name}/tracks.txt"},
+            "labels": moving,
         },
     }
 

@@ -74,14 +74,12 @@ class Found:
         rows: The images, each once.
         annotations: Of each image, as many as rows.
         classes: Names that the data declare, in their order; () for those that occur, by name.
-        codes: How the files write each of `classes`, where not by its name.
         problems: What was wrong.
     """
 
     rows: list[Row] = field(default_factory=list)
     annotations: list[Annotations] = field(default_factory=list)
     classes: tuple[str, ...] = ()
-    codes: tuple[str, ...] = ()
     problems: list[Problem] = field(default_factory=list)
 
     def add(self, row: Row, annotations: Annotations) -> None:

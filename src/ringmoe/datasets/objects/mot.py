@@ -62,14 +62,8 @@ def read_mot(root: Path, sequences: Sequence[Path], rotated: bool) -> Found:
     return found
 
 
-def read_track_lines(file: Path, found: Found, *, least_visibility: float = 0.0) -> list[Line]:
-    """The lines of a MOT file; those that cannot be read, or stand twice, are reported.
-
-    Args:
-        file: The file.
-        found: Where problems go.
-        least_visibility: Objects of which less is seen are ignored.
-    """
+def read_track_lines(file: Path, found: Found) -> list[Line]:
+    """The lines of a MOT file; those that cannot be read, or stand twice, are reported."""
     lines: list[Line] = []
     seen: set[tuple[int, int]] = set()
     try:
@@ -85,7 +79,6 @@ def read_track_lines(file: Path, found: Found, *, least_visibility: float = 0.0)
             frame, identity = _whole(words[0]), _whole(words[1])
             left, top, width, height = map(float, words[2:6])
             flag = float(words[6]) if len(words) > 6 else 1.0
-            visibility = float(words[8]) if len(words) == 9 else 1.0
         except (ValueError, OverflowError) as error:
             found.report(
                 "line that cannot be read", file, f"line {number}: {text!r} ({error}), left out"
@@ -101,8 +94,7 @@ def read_track_lines(file: Path, found: Found, *, least_visibility: float = 0.0)
         seen.add((frame, identity))
         kind = words[7].removesuffix(".0") if len(words) > 7 else NO_CLASS
         box = np.array([left - 1, top - 1, left - 1 + width, top - 1 + height])
-        ignored = flag == 0 or visibility < least_visibility
-        lines.append((frame, identity, box, ignored, NO_CLASS if kind == "-1" else kind))
+        lines.append((frame, identity, box, flag == 0, NO_CLASS if kind == "-1" else kind))
     return lines
 
 

@@ -105,9 +105,7 @@ def number_objects(found: Found, config: DataConfig) -> OpenedObjects:
 
 def _classes(found: Found, config: DataConfig) -> tuple[tuple[str, ...], dict[str, int], set[str]]:
     """Class names; the index of each by its name and as files write it; what is left out."""
-    written = dict(zip(found.classes, found.codes or found.classes, strict=True))
     ignored = set(map(str, config.ignore))
-    ignored |= {written[name] for name in ignored if name in written}
     codes: dict[str, Codes]
     if isinstance(config.classes, dict):
         codes = dict(config.classes)
@@ -117,7 +115,7 @@ def _classes(found: Found, config: DataConfig) -> tuple[tuple[str, ...], dict[st
             found_names = {name for said in found.annotations for name in said.names}
             names = found.classes or sorted(found_names, key=number_first)
             names = [name for name in names if name not in ignored]
-        codes = {name: written.get(name, name) for name in names}
+        codes = {name: name for name in names}
     index_of = {name: index for index, name in enumerate(codes)}
     index_of |= {str(code): index_of[name] for name in codes for code in listed(codes[name])}
     return tuple(codes), index_of, ignored
