@@ -11,7 +11,6 @@ from torch.testing import assert_close
 from ringmoe.boxes import cxcywhr_to_corners, cxcywhr_to_xyxy
 from ringmoe.tasks.heads.midpoint_offset import (
     SCALE,
-    corners,
     decode_midpoints,
     decode_rotated,
     encode_midpoints,
@@ -21,6 +20,7 @@ from ringmoe.tasks.heads.midpoint_offset import (
 places, edges = st.floats(-50, 50), st.floats(1, 60)
 rotated = st.tuples(places, places, edges, edges, st.floats(-4, 4))
 upright = st.tuples(places, places, edges, edges, st.sampled_from([0.0, math.pi / 2, -math.pi]))
+hardly_turned = st.tuples(places, places, edges, edges, st.floats(-4e-3, 4e-3))
 horizontal = st.tuples(places, places, edges, edges).map(
     lambda box: (box[0], box[1], box[0] + box[2], box[1] + box[3])
 )
@@ -37,14 +37,9 @@ def assert_same_rectangle(found: torch.Tensor, expected: torch.Tensor, atol: flo
     assert distance.min(axis=0).max() < atol and distance.min(axis=1).max() < atol
 
 
-@given(rotated)
-def test_corners_are_those_of_the_forms(box):
-    assert_close(corners(one(box)).flatten(1).numpy(), cxcywhr_to_corners([box]), atol=1e-9, rtol=0)
-
-
-@given(st.one_of(rotated, upright), horizontal)
+@given(st.one_of(rotated, upright, hardly_turned), horizontal)
 def test_midpoints_come_back(box, anchor):
-    """To 0.2 % of the edges: a corner that is so near to the highest counts as highest."""
+    """To 0.2 % of the edges: what is turned by less than a thousandth counts as upright."""
     box, anchor = one(box), one(anchor)
     found = decode_midpoints(encode_midpoints(box, anchor), anchor)
     assert found[0, 2] >= found[0, 3]

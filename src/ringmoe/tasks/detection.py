@@ -90,8 +90,9 @@ class Detection(ObjectTask):
     """torchvision's Faster R-CNN on the backbone's four maps.
 
     Attributes:
-        anchor_sizes: Edges in pixels of the square anchors at strides 4, 8, 16 and 32; each comes
-            with half and double the height to the width besides.
+        anchor_sizes: Edges in pixels of the smallest square anchors at strides 4, 8, 16, 32; there
+            are such of twice and four times the size too, each with half and double the height to
+            the width besides.
     """
 
     name: ClassVar[str] = "detection"

@@ -24,8 +24,9 @@ class OrientedDetection(ObjectTask):
         cells: For "fcos": an object belongs to the finest level on which the root of its area is
             at most so many cells.
         box_loss: For "fcos": how boxes are compared, "probiou" or "kld".
-        anchor_sizes: For "rcnn": edges in pixels of the square anchors at strides 4, 8, 16, 32;
-            each comes with half and double the height to the width besides.
+        anchor_sizes: For "rcnn": edges in pixels of the smallest square anchors at strides 4, 8,
+            16, 32; there are such of twice and four times the size too, each with half and double
+            the height to the width besides.
     """
 
     name: ClassVar[str] = "oriented-detection"

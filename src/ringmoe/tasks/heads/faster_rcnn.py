@@ -29,7 +29,7 @@ from ringmoe.tasks.heads.detections import (
     covered,
     seeded,
 )
-from ringmoe.tasks.heads.fpn import RATIOS, RESOLUTION, STRIDES, DetectionPyramid, make_anchors
+from ringmoe.tasks.heads.fpn import ANCHORS, RESOLUTION, STRIDES, DetectionPyramid, make_anchors
 from ringmoe.training import Terms
 
 PROPOSALS = {"training": 1000, "testing": 500}  # of each level, and then of an image
@@ -64,7 +64,7 @@ class FasterRCNN(nn.Module):
         levels = [str(level) for level in range(len(STRIDES))]
         self.rpn = _Proposals(
             make_anchors(anchor_sizes),
-            RPNHead(channels, len(RATIOS)),
+            RPNHead(channels, ANCHORS),
             fg_iou_thresh=0.7,
             bg_iou_thresh=0.3,
             batch_size_per_image=ANCHORS_DRAWN,

@@ -16,6 +16,12 @@ STRIDES = (4, 8, 16, 32)
 RATIOS = (0.5, 1.0, 2.0)
 """Height to width of anchors."""
 
+SCALES = (1.0, 2.0, 4.0)
+"""Sizes of anchors over the one that is given for a level."""
+
+ANCHORS = len(RATIOS) * len(SCALES)
+"""In each cell."""
+
 RESOLUTION = 7
 """Cells across that a proposal is read at."""
 
@@ -40,5 +46,6 @@ class DetectionPyramid(nn.Module):
 
 
 def make_anchors(sizes: Sequence[float]) -> AnchorGenerator:
-    """Anchors of one size a level, each in all `RATIOS`."""
-    return AnchorGenerator(tuple((size,) for size in sizes), (RATIOS,) * len(STRIDES))
+    """Anchors of one size a level, in all `SCALES` and `RATIOS`."""
+    every = tuple(tuple(size * scale for scale in SCALES) for size in sizes)
+    return AnchorGenerator(every, (RATIOS,) * len(STRIDES))

@@ -13,16 +13,8 @@ from torch import Tensor
 from ringmoe.tasks.heads.detections import in_frame
 
 LARGEST = math.log(1000 / 16)  # as torchvision's: what is multiplied by more is not meant
+UPRIGHT = 1e-3  # radians: a box that is turned by less is taken as one that is not
 SCALE = (10.0, 10.0, 5.0, 5.0, 10.0)  # of offsets, edges and angle in the second stage, to order 1
-
-
-def corners(boxes: Tensor) -> Tensor:
-    """`(..., 5)` cxcywhr to `(..., 4, 2)`, in the order of `ringmoe.boxes`."""
-    cos, sin = boxes[..., 4].cos(), boxes[..., 4].sin()
-    along = torch.stack([cos, -sin], -1) * boxes[..., 2:3] / 2
-    left = torch.stack([-sin, -cos], -1) * boxes[..., 3:4] / 2
-    offsets = torch.stack([along + left, along - left, -along - left, -along + left], -2)
-    return boxes[..., None, :2] + offsets
 
 
 def encode_midpoints(boxes: Tensor, anchors: Tensor) -> Tensor:
@@ -31,7 +23,8 @@ def encode_midpoints(boxes: Tensor, anchors: Tensor) -> Tensor:
     The horizontal box around a rotated one, as Faster R-CNN has it; and how far along the top the
     highest corner is from the middle, and along the right side the rightmost one, over the
     horizontal box's width and height. An upright box has two highest corners, and takes the right
-    one; of the two rightmost, the lower.
+    one; of the two rightmost, the lower. So does one that is hardly turned: a corner of an edge
+    that is drawn one pixel off in a thousand must not jump from one end to the other.
 
     Args:
         boxes: `(N, 5)` cxcywhr.
@@ -40,19 +33,19 @@ def encode_midpoints(boxes: Tensor, anchors: Tensor) -> Tensor:
     Returns:
         `(N, 6)`.
     """
-    points = corners(boxes)
-    low, high = points.amin(-2), points.amax(-2)
-    size = (high - low).clamp(min=1e-6)
-    x, y = points.unbind(-1)
-    slack = 1e-3 * size  # corners of an upright box are as high but for rounding
-    top, right = y <= low[:, None, 1] + slack[:, None, 1], x >= high[:, None, 0] - slack[:, None, 0]
-    middle = (low + high) / 2
-    highest = x.masked_fill(~top, -math.inf).amax(-1) - middle[:, 0]
-    rightmost = y.masked_fill(~right, -math.inf).amax(-1) - middle[:, 1]
+    quarter = math.pi / 2
+    turn = (boxes[:, 4] + UPRIGHT) % quarter - UPRIGHT
+    swapped = ((boxes[:, 4] - turn) / quarter).round() % 2 == 1
+    edges = torch.where(swapped[:, None], boxes[:, [3, 2]], boxes[:, 2:4])
+    turn = torch.where(turn < UPRIGHT, torch.zeros_like(turn), turn)
+    # along the edge that rises to the right, by less than a quarter turn, and across it
+    (a, b), cos, sin = edges.unbind(-1), turn.cos(), turn.sin()
+    size = torch.stack([a * cos + b * sin, a * sin + b * cos], -1).clamp(min=1e-6)
+    highest, rightmost = (a * cos - b * sin) / 2, (b * cos - a * sin) / 2
     start, extent = _centre_and_size(anchors)
     return torch.cat(
         [
-            (middle - start) / extent,
+            (boxes[:, :2] - start) / extent,
             (size / extent).log(),
             (highest / size[:, 0])[:, None],
             (rightmost / size[:, 1])[:, None],

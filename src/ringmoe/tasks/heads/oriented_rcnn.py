@@ -2,7 +2,8 @@
 
 Xie et al. 2021 (arXiv:2108.05699). As in the Faster R-CNN here, losses are means over each image's
 own boxes, what is drawn follows from the image's name, and ignored objects are neither learnt nor
-background. Boxes are refined alike for all classes.
+background. Boxes are refined alike for all classes. Objects of a few pixels are near to few anchors
+and to no proposal at first: hence what `rotated_proposals` does otherwise than the paper.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from torchvision.models.detection.image_list import ImageList
 from ringmoe.boxes import rotated_roi_align
 from ringmoe.tasks.heads.blocks import in_full
 from ringmoe.tasks.heads.detections import Selection
-from ringmoe.tasks.heads.fpn import RATIOS, RESOLUTION, STRIDES, DetectionPyramid, make_anchors
+from ringmoe.tasks.heads.fpn import ANCHORS, RESOLUTION, STRIDES, DetectionPyramid, make_anchors
 from ringmoe.tasks.heads.rotated_proposals import OrientedRCNNDetections
 
 FINEST = 112.0  # proposals up to so many pixels (root of the area) are read at stride 4, as in FPN
@@ -49,8 +50,8 @@ class OrientedRCNN(nn.Module):
         self.pyramid = DetectionPyramid(widths, channels)
         self.anchors = make_anchors(anchor_sizes)
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
-        self.objectness = nn.Conv2d(channels, len(RATIOS), 1)
-        self.midpoints = nn.Conv2d(channels, 6 * len(RATIOS), 1)
+        self.objectness = nn.Conv2d(channels, ANCHORS, 1)
+        self.midpoints = nn.Conv2d(channels, 6 * ANCHORS, 1)
         hidden = 4 * channels
         self.second = TwoMLPHead(channels * RESOLUTION**2, hidden)
         self.classify = nn.Linear(hidden, classes + 1)  # background is the first

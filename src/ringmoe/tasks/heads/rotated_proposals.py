@@ -22,6 +22,7 @@ from ringmoe.tasks.heads.detections import (
     seeded,
 )
 from ringmoe.tasks.heads.midpoint_offset import (
+    SCALE,
     decode_midpoints,
     decode_rotated,
     encode_midpoints,
@@ -36,7 +37,11 @@ CANDIDATES, PROPOSALS = 1000, 500  # of a level before suppression, of an image 
 OVERLAP = 0.8  # of two proposals whose horizontal boxes overlap by more, only the better
 SMOOTH = 1 / 9  # where the loss of boxes turns from square to linear, as torchvision's
 
-_ANCHORS = Matcher(0.7, 0.3, allow_low_quality_matches=True)
+LEAST = 0.2  # IoU of an object's nearest anchors, from which on they learn it
+COPIES = 8  # of each object, a little off, to learn to refine
+SHAKEN = (0.08, 0.12, 0.12, 0.15, 0.35)  # deviations: along, across, edges, angle by aspect
+
+_ANCHORS = Matcher(0.5, 0.3, allow_low_quality_matches=True)
 _OBJECTS = Matcher(0.5, 0.5)
 _DRAW_ANCHORS = BalancedPositiveNegativeSampler(256, 0.5)
 _DRAW_PROPOSALS = BalancedPositiveNegativeSampler(128, 0.25)
@@ -86,7 +91,7 @@ class OrientedRCNNDetections(Detections):
     def _first(self, number: int, truth: _Truth) -> Terms:
         """Losses of the proposals of one image."""
         around = enclosing_xyxy(truth.boxes)
-        matched, state = _match(_ANCHORS, around, self.anchors)
+        matched, state = _match(_ANCHORS, around, self.anchors, least=LEAST)
         state[(state == 0) & covered(self.anchors, enclosing_xyxy(truth.ignored))] = -1
         ((positive,), (negative,)) = (
             [mask.nonzero().squeeze(1) for mask in masks] for masks in _DRAW_ANCHORS([state])
@@ -101,12 +106,14 @@ class OrientedRCNNDetections(Detections):
                 scores, state[both].to(scores.dtype), reduction="sum"
             )
             / count,
-            "proposal_box": F.smooth_l1_loss(found, target, beta=SMOOTH, reduction="sum") / count,
+            # over what is learnt, not what is drawn: of small objects that is a few in hundreds
+            "proposal_box": F.smooth_l1_loss(found, target, beta=SMOOTH, reduction="sum")
+            / max(1, len(positive)),
         }
 
     def _draw(self, number: int, truth: _Truth) -> _Drawn:
-        """Proposals of one image to learn from, the objects themselves among them."""
-        boxes = torch.cat([self._proposals(number), truth.boxes])
+        """Proposals of one image to learn from, the objects and their copies among them."""
+        boxes = torch.cat([self._proposals(number), truth.boxes, shaken(truth.boxes)])
         matched, state = _match(_OBJECTS, truth.boxes, boxes)
         state[(state == 0) & covered(boxes, truth.ignored)] = -1
         ((positive,), (negative,)) = _DRAW_PROPOSALS([state])
@@ -183,13 +190,33 @@ class _Drawn:
     boxes: Tensor
 
 
-def _match(matcher: Matcher, truth: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
-    """Of each box an object, and whether it is one (1), is none (0), or neither (-1)."""
+def shaken(boxes: Tensor) -> Tensor:
+    """Copies of boxes `(N, 5)`, each a little off, `(COPIES * N, 5)`.
+
+    Proposals overlap small objects by half only late; till then there would be nothing to refine
+    but the objects themselves, which need no refining.
+    """
+    copies = boxes.repeat(COPIES, 1)
+    codes = torch.randn_like(copies) * copies.new_tensor(SHAKEN) * copies.new_tensor(SCALE)
+    long, short = copies[:, 2:4].amax(1), copies[:, 2:4].amin(1)
+    codes[:, 4] *= short / long.clamp(min=1e-6)
+    return decode_rotated(codes, copies)
+
+
+def _match(
+    matcher: Matcher, truth: Tensor, boxes: Tensor, *, least: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """Of each box an object, and whether it is one (1), is none (0), or neither (-1).
+
+    Boxes that overlap by less than `least` are none, even if no other is nearer to an object.
+    """
     if not len(truth) or not len(boxes):
         nothing = torch.zeros(len(boxes), dtype=torch.int64, device=boxes.device)
         return nothing, nothing.clone()
-    found = matcher(box_iou(truth, boxes))
-    state = torch.where(found == Matcher.BELOW_LOW_THRESHOLD, 0, 1)
+    overlap = box_iou(truth, boxes)
+    found = matcher(overlap)
+    near = (found != Matcher.BELOW_LOW_THRESHOLD) & (overlap.amax(0) >= least)
+    state = near.to(torch.int64)
     state[found == Matcher.BETWEEN_THRESHOLDS] = -1
     return found.clamp(min=0), state
 
