@@ -61,6 +61,13 @@ class TestDrawing:
         drawn = draw_objects(GREY, many, np.zeros(61, int), np.full(61, 0.87), zoom=4)
         assert not near(drawn[above], colour_of(0)).any()
 
+    def test_a_score_stands_at_the_top_of_a_rotated_box(self):
+        """Of a diamond that is at its tip, not over the corner of the box around it."""
+        boxes = np.array([[60.0, 40, 40, 40, np.pi / 4]])  # its tip at 60, 11.7
+        drawn = draw_objects(GREY, boxes, np.zeros(1, int), np.array([0.87]), zoom=4)
+        assert near(drawn[15:40, 240:280], colour_of(0)).any()
+        assert not near(drawn[15:40, 100:200], colour_of(0)).any()
+
     def test_nothing_found_leaves_the_image(self):
         drawn = draw_objects(GREY, NONE, np.zeros(0, int), np.zeros(0), zoom=2)
         assert (drawn == 90).all()

@@ -192,10 +192,9 @@ def _label(axis: Any, boxes: np.ndarray, texts: Sequence[str], colours: np.ndarr
     for corners, text, colour in zip(
         _corners(boxes).reshape(-1, 4, 2), texts, colours, strict=True
     ):
-        x, y = corners[:, 0].min(), corners[:, 1].min()
         axis.annotate(
             text,
-            (x, y),
+            min(corners.tolist(), key=lambda corner: (corner[1], corner[0])),
             xytext=(0, 2.5),
             textcoords="offset points",
             color=colour,
