@@ -23,7 +23,7 @@ import torch
 
 from benchmarks.cells import fill_cell
 from benchmarks.task_runs import drop_training_state
-from ringmoe.datasets import DataConfig, open_data
+from ringmoe.datasets import DataConfig, classes_of, label_of, open_data
 from ringmoe.tasks import TASKS, FinetuneConfig, finetune
 from ringmoe.tasks.validation import FILE, best_of
 from ringmoe.training import read_metrics
@@ -34,9 +34,10 @@ SETS: dict[str, dict[str, Any]] = {
     # P0706: 531 ships. Its 5 harbours are piers of 600 x 16 px, of which no tile has one whole
     "dota": {"path": "dota", "sensor": "rgb-dn8", "classes": ["ship"], "ignore": ["harbor"]},
     "ssdd": {"path": "ssdd/coco", **SAR},
-    "hrsid": {"path": "hrsid", **SAR, "background": 0.25},  # two thirds of its tiles are sea alone
+    "hrsid": {"path": "hrsid", **SAR},
     "wpafb": {"path": "wpafb", "sensor": "rgb-dn8", "bands": ["green"], "tile_size": 0},  # grey
 }
+EMPTY = {"hrsid": 4}  # of the tiles without a ship, two thirds of all, one in four is learned
 FIRST = {"wpafb": 1}  # its first two frames are one picture with two truths
 HEADS: dict[str, dict[str, Any]] = {  # the task and its options
     "faster-rcnn": {"task": "detection"},
@@ -77,13 +78,15 @@ def measure(
     given = {"tile_size": TILE, **SETS[name], "path": data / SETS[name]["path"]}
     examples = open_data(DataConfig(**given), TASKS[task].label_kind)
     everything = np.arange(FIRST.get(name, 0), len(examples))
+    objects = np.array([len(classes_of(label_of(examples, int(i)))) for i in everything])
+    learned = everything[(objects > 0) | (everything % EMPTY.get(name, 1) == 0)]
     config = FinetuneConfig(
         checkpoint="nano",
         out=runs / f"{name}-{head}",
         options={"channels": 64, "score_threshold": 0.01, **options},
         **settings,
     )
-    split = {"train": everything, "validation": everything}
+    split = {"train": learned, "validation": everything}
     resume = (config.out / "config.yaml").exists()
     run = finetune(task, config, examples, split=split, resume=resume, progress=False)
     drop_training_state(run.run_dir)
