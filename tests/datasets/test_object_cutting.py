@@ -174,3 +174,17 @@ def test_batches_hold_the_objects_where_the_image_shows_them():
                 assert bright[top:bottom, left:right].all()
                 assert bright.sum() == (bottom - top) * (right - left)
     assert seen > 10
+
+
+def test_every_visit_draws_anew_however_steps_are_shared():
+    """Two halves of a step have the numbers of the whole; in evaluation nothing is drawn."""
+
+    def loader(batch_size, **ranks):
+        return LabelledLoader(Scenes(), range(3), batch_size=batch_size, crop_size=32, **ranks)
+
+    whole = [loader(6).batch(step).labels.draws for step in range(2)]
+    assert len({number for draws in whole for number in draws}) == 12
+    halves = [loader(6, rank=rank, world_size=2).batch(1).labels.draws for rank in range(2)]
+    micro = [loader(3).batch(step).labels.draws for step in (2, 3)]
+    assert sum(halves, ()) == sum(micro, ()) == whole[1]
+    assert all(set(batch.labels.draws) == {0} for batch in loader(6).epoch())

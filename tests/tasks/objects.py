@@ -69,6 +69,7 @@ def no_objects(batch: int, rotated: bool, names: tuple[str, ...] | None = None) 
         images=torch.zeros(0, dtype=torch.int64),
         ids=torch.zeros(0, dtype=torch.int64),
         names=names or tuple(map(str, range(batch))),
+        draws=(0,) * (len(names) if names else batch),
     )
 
 

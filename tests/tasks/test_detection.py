@@ -69,7 +69,7 @@ def test_the_loss_reaches_all_that_learns(given):
     assert any("stem" in name for name in reached)
 
 
-def test_what_is_drawn_follows_from_the_names(given):
+def test_what_is_drawn_follows_from_name_and_visit(given):
     """The same labels give the same losses to the last bit, and nothing else is drawn."""
     task, _, output = given
     labels = labels_of(task.rotated)
@@ -80,9 +80,10 @@ def test_what_is_drawn_follows_from_the_names(given):
     torch.manual_seed(5)
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(first[name], second[name]) for name in first)
-    other = output.losses(replace(labels, names=("four", "five", "six")))
-    drawn = any(not torch.equal(first[name], other[name]) for name in first)
-    assert drawn == (task.unit == "images")
+    for changes in ({"names": ("four", "five", "six")}, {"draws": (4, 5, 6)}):
+        other = output.losses(replace(labels, **changes))
+        drawn = any(not torch.equal(first[name], other[name]) for name in first)
+        assert drawn == (task.unit == "images")
 
 
 def test_sums_of_images_add_up(given):

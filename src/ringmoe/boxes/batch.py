@@ -23,6 +23,8 @@ class ObjectBatch:
         images: `(M,)` int64, of each object its image's place in the batch.
         ids: `(M,)` int64, the same in all frames of a sequence, -1 where unknown.
         names: Of all images, those without an object too.
+        draws: Of all images, one number each: what is drawn at random about an image follows from
+            this and its name, so that every visit in training has its own and draws anew.
     """
 
     boxes: Tensor
@@ -31,10 +33,13 @@ class ObjectBatch:
     images: Tensor
     ids: Tensor
     names: tuple[str, ...]
+    draws: tuple[int, ...]
 
     @classmethod
-    def stack(cls, objects: Sequence[Objects], names: Sequence[str]) -> ObjectBatch:
-        """Those of some images, at least one, all of one form."""
+    def stack(
+        cls, objects: Sequence[Objects], names: Sequence[str], draws: Sequence[int] | None = None
+    ) -> ObjectBatch:
+        """Those of some images, at least one, all of one form; draws that are not given are 0."""
         counts = [len(one) for one in objects]
         images = torch.repeat_interleave(torch.arange(len(objects)), torch.tensor(counts))
         ignored = [np.zeros(len(o), bool) if o.ignored is None else o.ignored for o in objects]
@@ -46,6 +51,7 @@ class ObjectBatch:
             images=images,
             ids=torch.from_numpy(np.concatenate(ids)).long(),
             names=tuple(names),
+            draws=tuple(draws or [0] * len(names)),
         )
 
     @property

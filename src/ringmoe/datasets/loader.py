@@ -229,15 +229,17 @@ class LabelledLoader:
             (example.name, prepare(example, self.data.sources, cut))
             for example, cut in zip(examples, cuts, strict=True)
         ]
-        return self._together(group, dropped)
+        return self._together(group, dropped, positions.tolist())
 
-    def _together(self, group: Sequence[_Named], dropped: str | None) -> LabelledBatch:
+    def _together(
+        self, group: Sequence[_Named], dropped: str | None, draws: Sequence[int] | None = None
+    ) -> LabelledBatch:
         names, parts = zip(*group, strict=True)
         return LabelledBatch(
             observations={
                 name: self._observe(name, parts) for name in self.data.sources if name != dropped
             },
-            labels=_join([part.label for part in parts], names),
+            labels=_join([part.label for part in parts], names, draws),
             names=names,
         )
 
@@ -254,12 +256,14 @@ class LabelledLoader:
 
 
 def _join(
-    labels: Sequence[int | np.ndarray | Objects], names: tuple[str, ...]
+    labels: Sequence[int | np.ndarray | Objects],
+    names: tuple[str, ...],
+    draws: Sequence[int] | None,
 ) -> Tensor | ObjectBatch:
     """One tensor, or one batch of objects."""
     objects = [label for label in labels if isinstance(label, Objects)]
     if objects:
-        return ObjectBatch.stack(objects, names)
+        return ObjectBatch.stack(objects, names, draws)
     return torch.from_numpy(np.stack([np.asarray(label) for label in labels]))
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ringmoe.boxes import ObjectBatch, Objects, canonical
-from ringmoe.sampling import name_key
+from ringmoe.sampling import mix, name_key
 from ringmoe.training import Terms
 
 BoxLoss = Literal["kld", "probiou"]
@@ -30,7 +30,7 @@ class Detections(ABC):
     def losses(self, labels: ObjectBatch) -> Terms:
         """Additive sums, with gradient: the same keys for every batch, zeros for one of no image.
 
-        Whatever is drawn follows from `labels.names`.
+        Whatever is drawn follows from `labels.names` and `labels.draws`.
         """
 
     @abstractmethod
@@ -77,15 +77,16 @@ class Selection:
 
 
 @contextmanager
-def seeded(name: str, device: torch.device) -> Iterator[None]:
-    """Inside, torch draws what follows from the name; outside, nothing has been drawn.
+def seeded(name: str, draw: int, device: torch.device) -> Iterator[None]:
+    """Inside, torch draws what follows from name and number; outside, nothing has been drawn.
 
     For torchvision's samplers, which draw from the global generators.
     """
+    seed = int(mix(name_key(name), draw))
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.default_generator.manual_seed(name_key(name))
+        torch.default_generator.manual_seed(seed)
         if device.type == "cuda":
-            torch.cuda.manual_seed(name_key(name))
+            torch.cuda.manual_seed(seed)
         yield
 
 

@@ -2,8 +2,8 @@
 
 Ren et al. 2015 (arXiv:1506.01497), on a feature pyramid (Lin et al. 2017). Other than there, losses
 are means over each image's own boxes, so that an image's part does not depend on the others of its
-batch; what torchvision draws follows from the image's name; and ignored objects are neither learnt
-nor background.
+batch; what torchvision draws follows from the image's name and visit; and ignored objects are
+neither learnt nor background.
 """
 
 from __future__ import annotations
@@ -113,8 +113,8 @@ class FasterRCNNDetections(Detections):
         self.head.second.train()
         total = [self.maps[0].new_zeros(()) for _ in LOSSES]
         with without_autocast(self.maps[0]):
-            for number, name in enumerate(labels.names):
-                with seeded(name, self.maps[0].device):
+            for number, about in enumerate(zip(labels.names, labels.draws, strict=True)):
+                with seeded(*about, self.maps[0].device):
                     own = self._losses_of(number, labels)
                 total = [a + b for a, b in zip(total, own, strict=True)]
         return dict(zip(LOSSES, total, strict=True))

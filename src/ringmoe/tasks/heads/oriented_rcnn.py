@@ -1,9 +1,10 @@
 """Oriented R-CNN: rotated proposals from horizontal anchors, read along their own axes, refined.
 
 Xie et al. 2021 (arXiv:2108.05699). As in the Faster R-CNN here, losses are means over each image's
-own boxes, what is drawn follows from the image's name, and ignored objects are neither learnt nor
-background. Boxes are refined alike for all classes. Objects of a few pixels are near to few anchors
-and to no proposal at first: hence what `rotated_proposals` does otherwise than the paper.
+own boxes, what is drawn follows from the image's name and visit, and ignored objects are neither
+learnt nor background. Boxes are refined alike for all classes. Objects of a few pixels are near to
+few anchors and to no proposal at first: hence what `rotated_proposals` does otherwise than the
+paper.
 """
 
 from __future__ import annotations

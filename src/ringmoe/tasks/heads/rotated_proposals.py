@@ -75,14 +75,14 @@ class OrientedRCNNDetections(Detections):
         sums = {"objectness": zero, "proposal_box": zero}
         drawn = []
         with without_autocast(self.maps[0]):
-            for number, name in enumerate(labels.names):
+            for number, about in enumerate(zip(labels.names, labels.draws, strict=True)):
                 mine = labels.images == number
                 truth = _Truth(
                     labels.boxes[mine & ~labels.ignored].to(self.codes.dtype),
                     labels.classes[mine & ~labels.ignored],
                     labels.boxes[mine & labels.ignored].to(self.codes.dtype),
                 )
-                with seeded(name, self.anchors.device):
+                with seeded(*about, self.anchors.device):
                     first = self._first(number, truth)
                     drawn.append(self._draw(number, truth))
                 sums = {key: sums[key] + value for key, value in first.items()}
