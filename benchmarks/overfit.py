@@ -86,12 +86,12 @@ def measure(
         options={"channels": 64, "score_threshold": 0.01, **options},
         **settings,
     )
-    split = {"train": learned, "validation": everything}
+    split = {"train": learned, "validation": learned}
     resume = (config.out / "config.yaml").exists()
     run = finetune(task, config, examples, split=split, resume=resume, progress=False)
     drop_training_state(run.run_dir)
     lines = read_metrics(run.run_dir / FILE)
-    return {"tiles": len(everything), "train": best_of(lines, TASKS[task])}
+    return {"tiles": len(learned), "train": best_of(lines, TASKS[task])}
 
 
 def table(results: Path) -> str:

@@ -65,3 +65,10 @@ def test_copies_are_a_little_off():
     assert 0.85 < (own > 0.5).double().mean() < 1 and own.max() < 1
     turns = (copies[:, 4] - ships.repeat(proposals.COPIES, 1)[:, 4]).std()
     assert math.isclose(turns, proposals.SHAKEN[4] / 6, rel_tol=0.1)
+
+
+def test_how_much_of_a_proposal_an_image_shows():
+    """Of 20 x 10: all, half beyond the left edge, a quarter in the corner, nothing, no area."""
+    corners = [[5, 5, 25, 15], [-10, 5, 10, 15], [54, 43, 74, 53], [80, 5, 100, 15], [9, 9, 9, 9]]
+    shown = proposals._shown(torch.tensor(corners).float(), (48, 64))
+    assert_close(shown, torch.tensor([1, 0.5, 0.25, 0, 0]))

@@ -18,7 +18,6 @@ from ringmoe.models.products import without_autocast
 from ringmoe.tasks.heads.detections import (
     Detections,
     covered,
-    inside,
     seeded,
 )
 from ringmoe.tasks.heads.midpoint_offset import (
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
 
 CANDIDATES, PROPOSALS = 1000, 500  # of a level before suppression, of an image after it
 OVERLAP = 0.8  # of two proposals whose horizontal boxes overlap by more, only the better
+SHOWN = 0.3  # share of a proposal's horizontal box in the image, as of objects that are cut
 SMOOTH = 1 / 9  # where the loss of boxes turns from square to linear, as torchvision's
 
 LEAST = 0.2  # IoU of an object's nearest anchors, from which on they learn it
@@ -143,7 +143,7 @@ class OrientedRCNNDetections(Detections):
 
     @torch.no_grad()
     def _proposals(self, number: int) -> Tensor:
-        """Of one image, those with the centre in it, `(P, 5)`, by falling score."""
+        """Of one image, those that it shows enough of, `(P, 5)`, by falling score."""
         offsets = torch.tensor([0, *self.counts]).cumsum(0).tolist()
         best, levels = [], []
         for place, values in enumerate(self.objectness[number].split(self.counts)):
@@ -154,10 +154,10 @@ class OrientedRCNNDetections(Detections):
         boxes = decode_midpoints(self.codes[number, index], self.anchors[index])
         boxes[:, 2:4] = boxes[:, 2:4].clamp(max=math.hypot(*self.size))
         scores, level = self.objectness[number, index], torch.cat(levels)
-        height, width = self.size
-        here = inside(boxes[:, :2], boxes.new_tensor([[0.0, 0, width, height]]))[0]
-        boxes, scores, level = boxes[here], scores[here], level[here]
-        return boxes[nms(enclosing_xyxy(boxes), scores, OVERLAP, level)[:PROPOSALS]]
+        around = enclosing_xyxy(boxes)
+        here = _shown(around, self.size) >= SHOWN
+        boxes, scores, level, around = boxes[here], scores[here], level[here], around[here]
+        return boxes[nms(around, scores, OVERLAP, level)[:PROPOSALS]]
 
     @torch.no_grad()
     def objects(self) -> list[Objects]:
@@ -219,6 +219,14 @@ def _match(
     state = near.to(torch.int64)
     state[found == Matcher.BETWEEN_THRESHOLDS] = -1
     return found.clamp(min=0), state
+
+
+def _shown(boxes: Tensor, size: tuple[int, int]) -> Tensor:
+    """Share of boxes `(P, 4)` that lies in an image of such height and width, `(P,)`."""
+    corners = boxes.view(-1, 2, 2)
+    extent = boxes.new_tensor([size[1], size[0]])
+    seen = corners.clamp(min=0).minimum(extent).diff(dim=1).prod(-1)
+    return (seen / corners.diff(dim=1).prod(-1).clamp(min=1e-6)).squeeze(1)
 
 
 def _with_image(boxes: Tensor, number: int) -> Tensor:
