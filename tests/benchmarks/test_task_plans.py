@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
+import benchmarks.overfit as overfit
 import benchmarks.task_runs as task_runs
 import pytest
 import yaml
-from benchmarks.overfit import HEADS, SETS, heads_of
 from benchmarks.simulated_tasks import prepare
 
 from ringmoe.datasets import DataConfig
@@ -32,10 +32,10 @@ def test_every_task_can_be_run(name, tmp_path):
             assert set(plan["scenes"][settings["scenes"]]) == {"train", "test"}
 
 
-@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("head", overfit.HEADS)
 def test_every_head_that_learns_by_heart_can_be_made(head):
-    assert task_from({"classes": ("a",), "channels": 8, **HEADS[head]}).label_kind
-    assert {len(heads_of(name)) for name in SETS} == {3, 1}
+    assert task_from({"classes": ("a",), "channels": 8, **overfit.HEADS[head]}).label_kind
+    assert {len(overfit.heads_of(name)) for name in overfit.SETS} == {3, 1}
 
 
 def test_test_scenes_are_of_other_seeds():
@@ -75,6 +75,11 @@ def test_the_page_has_the_table_that_the_cells_give(name, more):
     assert set(plan["titles"]) >= set(plan["tasks"])
     page = (FOLDER.parent / "docs" / "measurements.md").read_text()
     assert task_runs.table(FOLDER / "results" / name, plan, [*plan["starts"], *more]) in page
+
+
+def test_the_page_has_what_was_learned_by_heart():
+    page = (FOLDER.parent / "docs" / "benchmarks.md").read_text()
+    assert overfit.table(FOLDER / "results" / "overfit") in page
 
 
 @pytest.mark.slow
