@@ -59,8 +59,9 @@ SETTINGS: dict[str, Any] = {
     "tensorboard": False,
 }
 MORE = {"dota": 2.0, "hrsid": 1.6}  # times the steps: more tiles than SSDD has
-OTHER: dict[str, dict[str, Any]] = {  # 3.0e-4: at more it gives one answer (docs/detection.md)
-    "oriented-fcos": {"learning_rate": 0.0192}
+OTHER: dict[str, dict[str, Any]] = {  # of images and of heads
+    "wpafb": {"crop_size": 608, "batch_size": 1, "learning_rate": 0.256},  # whole frames
+    "oriented-fcos": {"learning_rate": 0.0192},  # 3.0e-4: at more it gives one answer
 }
 
 
@@ -128,7 +129,7 @@ def main() -> None:
     for name in args.sets:
         for head in [head for head in heads_of(name) if head in args.heads]:
             steps = round(MORE.get(name, 1.0) * args.steps)
-            settings = SETTINGS | {"steps": steps} | OTHER.get(head, {})
+            settings = SETTINGS | {"steps": steps} | OTHER.get(name, {}) | OTHER.get(head, {})
             fill_cell(
                 args.results / f"{name}-{head}.json",
                 {"images": name, "head": head},
