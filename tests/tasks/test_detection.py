@@ -115,6 +115,18 @@ def test_without_an_object_only_the_background_is_learnt(given):
     assert task.loss(sums, task.counts(empty))["loss"].isfinite()
 
 
+@pytest.mark.parametrize("name", ["faster", "rcnn"])
+def test_where_nothing_is_likely_nothing_is_looked_at(name):
+    """No candidate at all: no object, and the labels are learnt all the same."""
+    task = TASKS[name]
+    model = make_model(task)
+    scores = model.head.rpn.head.cls_logits if name == "faster" else model.head.objectness
+    torch.nn.init.constant_(scores.bias, -50.0)
+    output = model(observe(draw_images()))
+    assert [len(objects) for objects in output.objects()] == [0, 0, 0]
+    assert all(value > 0 for value in output.losses(labels_of(task.rotated)).values())
+
+
 def test_an_image_that_is_ignored_as_a_whole_teaches_nothing(given):
     task, _, output = given
     box = [32.0, 32, 90, 90, 0.0] if task.rotated else [-13.0, -13, 77, 77]

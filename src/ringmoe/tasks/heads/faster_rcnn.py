@@ -32,7 +32,9 @@ from ringmoe.tasks.heads.detections import (
 from ringmoe.tasks.heads.fpn import ANCHORS, RESOLUTION, STRIDES, DetectionPyramid, make_anchors
 from ringmoe.training import Terms
 
-PROPOSALS = {"training": 1000, "testing": 500}  # of each level, and then of an image
+CANDIDATES = {"training": 1000, "testing": 4000}  # of each level, before suppression
+PROPOSALS = {"training": 1000, "testing": 500}  # of an image, after it
+DOUBT = 0.01  # what is less likely is no candidate
 OVERLAP = 0.7  # of two proposals that overlap by more, only the better
 ANCHORS_DRAWN, PROPOSALS_DRAWN = 256, 128  # of an image, to learn from
 IGNORED = -1
@@ -69,9 +71,10 @@ class FasterRCNN(nn.Module):
             bg_iou_thresh=0.3,
             batch_size_per_image=ANCHORS_DRAWN,
             positive_fraction=0.5,
-            pre_nms_top_n=PROPOSALS,
+            pre_nms_top_n=CANDIDATES,
             post_nms_top_n=PROPOSALS,
             nms_thresh=OVERLAP,
+            score_thresh=DOUBT,
         )
         hidden = 4 * channels
         self.second = _SecondStage(

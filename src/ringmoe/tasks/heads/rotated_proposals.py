@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
@@ -32,7 +32,10 @@ from ringmoe.training import Terms
 if TYPE_CHECKING:
     from ringmoe.tasks.heads.oriented_rcnn import OrientedRCNN
 
-CANDIDATES, PROPOSALS = 1000, 500  # of a level before suppression, of an image after it
+# Of a level, before suppression: of a hundred ships side by side each is what thirty anchors say.
+CANDIDATES = {"training": 1000, "testing": 4000}
+PROPOSALS = 500  # of an image, after it
+DOUBT = -4.6  # logit: what is less likely than a hundredth is no candidate
 OVERLAP = 0.8  # of two proposals whose horizontal boxes overlap by more, only the better
 SHOWN = 0.3  # share of a proposal's horizontal box in the image, as of objects that are cut
 SMOOTH = 1 / 9  # where the loss of boxes turns from square to linear, as torchvision's
@@ -113,7 +116,7 @@ class OrientedRCNNDetections(Detections):
 
     def _draw(self, number: int, truth: _Truth) -> _Drawn:
         """Proposals of one image to learn from, the objects and their copies among them."""
-        boxes = torch.cat([self._proposals(number), truth.boxes, shaken(truth.boxes)])
+        boxes = torch.cat([self._proposals(number, "training"), truth.boxes, shaken(truth.boxes)])
         matched, state = _match(_OBJECTS, truth.boxes, boxes)
         state[(state == 0) & covered(boxes, truth.ignored)] = -1
         ((positive,), (negative,)) = _DRAW_PROPOSALS([state])
@@ -142,12 +145,13 @@ class OrientedRCNNDetections(Detections):
         return {"class": (entropy * weight).sum(), "box": (errors * weight[learnt]).sum()}
 
     @torch.no_grad()
-    def _proposals(self, number: int) -> Tensor:
+    def _proposals(self, number: int, purpose: Literal["training", "testing"]) -> Tensor:
         """Of one image, those that it shows enough of, `(P, 5)`, by falling score."""
         offsets = torch.tensor([0, *self.counts]).cumsum(0).tolist()
         best, levels = [], []
         for place, values in enumerate(self.objectness[number].split(self.counts)):
-            top = values.topk(min(CANDIDATES, len(values))).indices
+            sure, top = values.topk(min(CANDIDATES[purpose], len(values)))
+            top = top[sure >= DOUBT]
             best.append(top + offsets[place])
             levels.append(torch.full_like(top, place))
         index = torch.cat(best)
@@ -165,7 +169,7 @@ class OrientedRCNNDetections(Detections):
         found = []
         with without_autocast(self.maps[0]):
             for number in range(len(self.objectness)):
-                rois = _with_image(self._proposals(number), number)
+                rois = _with_image(self._proposals(number, "testing"), number)
                 scores, codes = self.head.look(self.maps, rois)
                 boxes = decode_rotated(codes, rois[:, 1:])
                 found.append(self.head.selection.of(boxes, scores.softmax(1)[:, 1:]))
