@@ -15,6 +15,12 @@ from ringmoe.boxes import ObjectBatch, Objects, canonical
 from ringmoe.sampling import mix, name_key
 from ringmoe.training import Terms
 
+CANDIDATES = {"training": 1000, "testing": 4000}
+"""Of a level, before suppression: of a hundred ships each is what some thirty anchors say."""
+
+DOUBT = 0.01
+"""What is less likely is no candidate."""
+
 BoxLoss = Literal["kld", "probiou"]
 """How predicted boxes are compared with true ones (`ringmoe.boxes.gaussian_distance`)."""
 

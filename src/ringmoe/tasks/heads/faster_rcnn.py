@@ -24,6 +24,8 @@ from ringmoe.boxes import ObjectBatch, Objects
 from ringmoe.models.products import without_autocast
 from ringmoe.tasks.heads.blocks import in_full
 from ringmoe.tasks.heads.detections import (
+    CANDIDATES,
+    DOUBT,
     Detections,
     Selection,
     covered,
@@ -32,9 +34,7 @@ from ringmoe.tasks.heads.detections import (
 from ringmoe.tasks.heads.fpn import ANCHORS, RESOLUTION, STRIDES, DetectionPyramid, make_anchors
 from ringmoe.training import Terms
 
-CANDIDATES = {"training": 1000, "testing": 4000}  # of each level, before suppression
-PROPOSALS = {"training": 1000, "testing": 500}  # of an image, after it
-DOUBT = 0.01  # what is less likely is no candidate
+PROPOSALS = {"training": 1000, "testing": 500}  # of an image, after suppression
 OVERLAP = 0.7  # of two proposals that overlap by more, only the better
 ANCHORS_DRAWN, PROPOSALS_DRAWN = 256, 128  # of an image, to learn from
 IGNORED = -1

@@ -16,6 +16,8 @@ from ringmoe.boxes import ObjectBatch, Objects, box_iou, nms
 from ringmoe.boxes.overlap import enclosing_xyxy
 from ringmoe.models.products import without_autocast
 from ringmoe.tasks.heads.detections import (
+    CANDIDATES,
+    DOUBT,
     Detections,
     covered,
     seeded,
@@ -32,10 +34,7 @@ from ringmoe.training import Terms
 if TYPE_CHECKING:
     from ringmoe.tasks.heads.oriented_rcnn import OrientedRCNN
 
-# Of a level, before suppression: of a hundred ships side by side each is what thirty anchors say.
-CANDIDATES = {"training": 1000, "testing": 4000}
-PROPOSALS = 500  # of an image, after it
-DOUBT = -4.6  # logit: what is less likely than a hundredth is no candidate
+PROPOSALS = 500  # of an image, after suppression
 OVERLAP = 0.8  # of two proposals whose horizontal boxes overlap by more, only the better
 SHOWN = 0.3  # share of a proposal's horizontal box in the image, as of objects that are cut
 SMOOTH = 1 / 9  # where the loss of boxes turns from square to linear, as torchvision's
@@ -151,7 +150,7 @@ class OrientedRCNNDetections(Detections):
         best, levels = [], []
         for place, values in enumerate(self.objectness[number].split(self.counts)):
             sure, top = values.topk(min(CANDIDATES[purpose], len(values)))
-            top = top[sure >= DOUBT]
+            top = top[sure.sigmoid() >= DOUBT]
             best.append(top + offsets[place])
             levels.append(torch.full_like(top, place))
         index = torch.cat(best)
