@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -122,27 +123,18 @@ def track_video(
         logger.warning("frames missing: %d between %d and %d", count, before, after)
     scenes, skipped = _open(frames, open_frame)
     placed = _placed(list(scenes.values()), out)  # raises before the frames are looked at
-    found: dict[int, tuple[Objects, np.ndarray]] = {}
-    for place in progress(list(scenes)) if progress else scenes:
-        scene = scenes[place]
-        try:
-            objects = detect(
-                predictor,
-                scene,
-                tile_size=tile_size,
-                overlap=overlap,
-                batch_size=batch_size,
-                threads=threads,
-                nms_threshold=nms_threshold,
-                score_threshold=options.low_score,
-                device=device,
-            )
-            step = np.eye(2, 3) if camera is None else _step(camera, scene, objects)
-        except (SceneReadError, ValueRangeError, OSError) as error:
-            _skip(skipped, frames.paths[place], error)
-            continue
-        found[place] = objects, step
-    _check_any(found, frames, skipped)
+    look = partial(
+        detect,
+        predictor,
+        tile_size=tile_size,
+        overlap=overlap,
+        batch_size=batch_size,
+        threads=threads,
+        nms_threshold=nms_threshold,
+        score_threshold=options.low_score,
+        device=device,
+    )
+    found = _looked_at(scenes, look, camera, frames, skipped, progress)
     seen = frames.take(list(found))
     motion = None
     if camera is not None:
@@ -155,9 +147,9 @@ def track_video(
         times=[frames.times[place] for place in found],
         motion=motion,
     )
-    fps = frames.fps if fps is None else fps
-    first = next(iter(scenes.values()))
     tracks = tracks_of(tracked)
+    fps = frames.fps if fps is None else fps
+    kept = [scenes[place] for place in found]
     for path in out:
         if path.suffix.lower() == ".txt":
             write_mot(path, tracked, seen.numbers, frames.numbers[0])
@@ -165,11 +157,11 @@ def track_video(
         write_lines(
             path,
             tracks,
-            [scenes[place] for place in found],
+            kept,
             seen.numbers,
             classes,
             seconds=None if fps is None else [(n - frames.numbers[0]) / fps for n in seen.numbers],
-            gsd=first.sensor.gsd if gsd is None else gsd,
+            gsd=kept[0].sensor.gsd if gsd is None else gsd,
             motion=motion,
         )
     return VideoResult(
@@ -204,6 +196,29 @@ def _open(
                 f"has, got {scene.height} x {scene.width}: a video has frames of one size"
             )
     return scenes, skipped
+
+
+def _looked_at(
+    scenes: dict[int, Scene],
+    look: Callable[[Scene], Objects],
+    camera: CameraMotion | None,
+    frames: Frames,
+    skipped: list[str],
+    progress: Callable[[Sequence[int]], Iterable[int]] | None,
+) -> dict[int, tuple[Objects, np.ndarray]]:
+    """What each frame that can be read shows, and the camera's step to it, by place."""
+    found: dict[int, tuple[Objects, np.ndarray]] = {}
+    for place in progress(list(scenes)) if progress else scenes:
+        scene = scenes[place]
+        try:
+            objects = look(scene)
+            step = np.eye(2, 3) if camera is None else _step(camera, scene, objects)
+        except (SceneReadError, ValueRangeError, OSError) as error:
+            _skip(skipped, frames.paths[place], error)
+            continue
+        found[place] = objects, step
+    _check_any(found, frames, skipped)
+    return found
 
 
 def _placed(scenes: Sequence[Scene], out: Sequence[Path]) -> bool:
