@@ -63,6 +63,20 @@ def test_there_and_back_loses_nothing(box):
         assert min(turn, math.pi - turn) < 1e-6
 
 
+@pytest.mark.parametrize("short", [0.0, 1e-9, 1e-3])
+def test_a_box_of_no_width_keeps_its_direction(short):
+    for angle in np.linspace(-1.5, 1.5, 7):
+        box = np.array([20000, 5, 4, short, angle])
+        back = boxes.corners_to_cxcywhr(boxes.cxcywhr_to_corners(box))
+        np.testing.assert_allclose(back, box, atol=1e-9)
+
+
+@pytest.mark.parametrize("angle", [-math.pi / 2, math.pi / 2])
+def test_the_angles_range_holds_next_to_its_ends(angle):
+    for number in (np.nextafter(angle, -9), angle, np.nextafter(angle, 9)):
+        assert -math.pi / 2 <= boxes.canonical([0, 0, 5, 2, number])[4] < math.pi / 2
+
+
 @given(rotated)
 def test_areas_and_enclosing_box_agree_with_shapely(box):
     corners = boxes.cxcywhr_to_corners(box)

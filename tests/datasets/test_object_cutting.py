@@ -4,13 +4,14 @@ import math
 
 import numpy as np
 import pytest
+import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ringmoe.boxes import Objects, area
+from ringmoe.boxes import Objects, area, cxcywhr_to_corners
 from ringmoe.datasets import Example, Image, LabelledLoader, Source
 from ringmoe.datasets.cutting import Cut, prepare
-from ringmoe.datasets.objects.geometry import LEAST_SHARE, share_inside
+from ringmoe.datasets.objects.geometry import LEAST_SHARE, scaled, share_inside
 from ringmoe.sensors import get_sensor
 
 HEIGHT, WIDTH = 24, 32
@@ -134,6 +135,17 @@ def test_resizing_scales_boxes(mirrored, turns):
     turned = cut_label(Objects(upright, np.array([0])), cut).boxes[0]
     expected = [36, 20, math.pi / 2 if turns % 2 else 0]
     assert [turned[2], turned[3], abs(turned[4])] == pytest.approx(expected)
+
+
+@given(st.floats(-1.5, 1.5), st.floats(0.3, 3), st.floats(0.3, 3))
+def test_resizing_makes_the_smallest_rectangle_anew(angle, x, y):
+    ship = np.array([[50.0, 40, 40, 6, angle]])
+    found = scaled(Objects(ship, np.array([0])), x, y).boxes
+    drawn = shapely.Polygon((cxcywhr_to_corners(ship[0]) * ([x, y] * 4)).reshape(4, 2))
+    smallest = drawn.minimum_rotated_rectangle
+    box = shapely.Polygon(cxcywhr_to_corners(found[0]).reshape(4, 2))
+    assert box.area == pytest.approx(smallest.area, rel=1e-6)
+    assert box.buffer(1e-6).covers(drawn)
 
 
 class Scenes:

@@ -87,6 +87,15 @@ def test_partners_that_lack(tmp_path):
     ]
 
 
+def test_an_image_of_another_part_is_no_partner(tmp_path):
+    pictures(tmp_path / "train" / "images", "a.png")
+    pictures(tmp_path / "val" / "images", "a.png")
+    write(tmp_path / "train" / "xml" / "a.xml", voc(thing("ship", BNDBOX)))
+    data = opened(tmp_path)
+    assert data.names == ("train/images/a.png",) and kinds(data) == ["image without labels"]
+    assert data.problems[0].file.endswith("val/images/a.png")
+
+
 def test_partners_that_lack_in_coco(tmp_path):
     pictures(tmp_path / "images", "a.png", "alone.png")
     file = coco(tmp_path / "labels.json", GOOD, images=("a.png", "lost.png", "a.png"))
@@ -191,18 +200,43 @@ def test_labels_together_and_images_in_their_parts(tmp_path):
 def test_csv_of_another_encoding_or_with_odd_numbers(tmp_path):
     columns = ("image", "class", "xmin", "ymin", "xmax", "ymax", "id")
     pictures(tmp_path, "a.png")
-    lines = [("a.png", "ship", 1, 1, 9, 9, number) for number in (4, "inf", 1.5)]
+    lines = [("a.png", "ship", 1, 1, 9, 9, number) for number in (4, "inf", 1.5, 1e30)]
     file = write_csv(tmp_path / "objects.csv", columns, *lines)
     data = opened(file)
     assert data.objects[0].ids.tolist() == [4]
-    assert [p.kind for p in data.problems] == ["line that cannot be read"] * 2
+    assert [p.kind for p in data.problems] == ["line that cannot be read"] * 3
     file.write_bytes(file.read_bytes().replace(b"ship", "b\xe2teau".encode("latin-1")))
     with pytest.raises(DatasetError, match=r"is no UTF-8 .*: save it as UTF-8"):
         opened(file)
 
 
+@pytest.mark.parametrize(
+    ("quote", "kind"),
+    [('"ship', "line that cannot be read"), ('"' + "x" * 140_000, "labels without image")],
+)
+def test_a_quote_that_nobody_closed_spoils_its_own_line(tmp_path, quote, kind):
+    columns = ("image", "class", "xmin", "ymin", "xmax", "ymax")
+    pictures(tmp_path, "a.png")
+    lines = [f"a.png,{name},1,1,9,9" for name in ("ship", quote, "ship")]
+    data = opened(write(tmp_path / "objects.csv", "\n".join([",".join(columns), *lines])))
+    assert len(data.objects[0]) == 2 and kinds(data) == [kind]
+    assert len(data.problems) == 1 and len(str(data.problems[0])) < 300
+
+
+def test_rotated_boxes_that_reach_far_out(tmp_path):
+    """What lies on an edge is whole; of what hardly shows, its label may be wrong."""
+    pictures(tmp_path / "images", "a.png")
+    on_edge, far = "-4 10 10 10 10 20 -4 20 ship 0", "-500 10 30 10 30 20 -500 20 ship 0"
+    write(tmp_path / "labelTxt" / "a.txt", f"{on_edge}\n{far}\n")
+    data = opened(tmp_path, "rotated-boxes")
+    assert data.objects[0].ignored.tolist() == [False, True]
+    assert data.objects[0].boxes[0, 2:4].tolist() == [14, 10]
+    assert [str(p) for p in data.problems if "(-235, 15, 530, 10, " in str(p)]
+    assert kinds(data) == ["box partly outside the image"] and len(data.problems) == 1
+
+
 def test_frames_that_are_missing(tmp_path):
-    bad = "x,1,1,1,9,9,1,1,1", "1,1,2,2,9,9,1,1,1", "8,1,1,1,9,9,1,1,1"
+    bad = "x,1,1,1,9,9,1,1,1", "1,1,2,2,9,9,1,1,1", "8,1,1,1,9,9,1,1,1", "1,1e30,1,1,9,9,1,1,1"
     mot(tmp_path, "a", (1, 2, 5), "1,1,1,1,9,9,1,1,1", *bad)
     write(tmp_path / "a" / "seqinfo.ini", "no section")
     mot(tmp_path, "b", (), "1,1,1,1,9,9,1,1,1")
@@ -221,6 +255,14 @@ def test_frames_that_are_missing(tmp_path):
     ]
     said = {problem.kind: problem.reason for problem in data.problems}
     assert said["frames missing"] == "a has frames 2 and 5, none of the 2 between"
+
+
+def test_a_jpeg_is_no_mask(tmp_path):
+    pictures(tmp_path / "images", "a.png", "b.png")
+    save_png(tmp_path / "instances" / "a.png", stripes(48, 64))
+    Image.fromarray(np.eye(48, dtype=np.uint8)).save(tmp_path / "instances" / "b.jpg")
+    data = opened(tmp_path)
+    assert data.names == ("images/a.png",) and "save masks as PNG" in str(data.problems[0])
 
 
 def test_masks_and_images_that_cannot_be_opened(tmp_path):

@@ -53,6 +53,10 @@ def test_what_is_missing_is_said(tmp_path):
     with pytest.raises(DatasetError, match="JPEGImages-trainval: there is no such file or folder"):
         published("DIOR", tmp_path)
     write_benchmark("DIOR", tmp_path)
+    listed = tmp_path / "ImageSets" / "Main" / "test.txt"
+    listed.write_text(listed.read_text() + "99999\n")
+    (problem,) = published("DIOR", tmp_path)["test"].problems
+    assert str(problem).startswith(f"{listed}: it lists 99999, of which there is neither image nor")
     (tmp_path / "ImageSets" / "Main" / "val.txt").write_text("")
     with pytest.raises(DatasetError, match="no labelled image in the validation part of DIOR"):
         published("DIOR", tmp_path)

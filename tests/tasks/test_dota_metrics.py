@@ -119,3 +119,11 @@ def test_pairs_must_agree():
         Pairs(np.zeros((2, 1)), np.zeros(3), np.zeros(1, bool))
     with pytest.raises(ShapeError, match="falling score"):
         Pairs(np.zeros((2, 1)), np.array([0.1, 0.2]), np.zeros(1, bool))
+
+
+def test_corners_in_the_wrong_order_make_two_triangles():
+    """Each a quarter of the square."""
+    square = np.array([[0.0, 0, 10, 0, 10, 10, 0, 10]])
+    crossed = square[:, [0, 1, 4, 5, 2, 3, 6, 7]]
+    pairs = Pairs.of_quadrilaterals(square, np.ones(1), crossed)
+    assert pairs.ious.item() == pytest.approx(0.5)

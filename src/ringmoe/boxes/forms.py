@@ -38,8 +38,8 @@ def corners_to_cxcywhr(corners: ArrayLike) -> Boxes:
     """Canonical rotated boxes of four corners.
 
     Exact for rectangles. Of another quadrilateral (DOTA's hand-drawn ones) it keeps the centre of
-    gravity of the corners, the mean direction of the first and third edge, and the mean lengths
-    of opposite edges.
+    gravity of the corners, the mean direction of the two longer of the opposite edges, and the mean
+    lengths of opposite edges.
 
     Args:
         corners: `(..., 8)`, in order around the box, clockwise or not.
@@ -51,10 +51,13 @@ def corners_to_cxcywhr(corners: ArrayLike) -> Boxes:
     edges = np.roll(points, -1, axis=-2) - points
     lengths = np.linalg.norm(edges, axis=-1)
     width, height = np.moveaxis(lengths[..., :2] + lengths[..., 2:], -1, 0) / 2
-    across = edges[..., 0, :] - edges[..., 2, :]
-    angle = np.arctan2(-across[..., 1], across[..., 0])
+    first, second = np.moveaxis(edges[..., :2, :] - edges[..., 2:, :], -2, 0)
+    # A pixel that a corner is off turns the short edges most; one of no length has no direction.
+    along = np.where((width >= height)[..., None], first, second)
+    angle = np.arctan2(-along[..., 1], along[..., 0])
+    long, short = np.maximum(width, height), np.minimum(width, height)
     centre = points.mean(axis=-2)
-    return canonical(np.stack([centre[..., 0], centre[..., 1], width, height, angle], axis=-1))
+    return canonical(np.stack([centre[..., 0], centre[..., 1], long, short, angle], axis=-1))
 
 
 def canonical(boxes: ArrayLike) -> Boxes:
@@ -70,7 +73,8 @@ def canonical(boxes: ArrayLike) -> Boxes:
     swap = boxes[..., 3] > boxes[..., 2]
     boxes[swap, 2], boxes[swap, 3] = boxes[swap, 3], boxes[swap, 2]
     boxes[..., 4] += np.where(swap, math.pi / 2, 0)
-    boxes[..., 4] = (boxes[..., 4] + math.pi / 2) % math.pi - math.pi / 2
+    turn = (boxes[..., 4] + math.pi / 2) % math.pi  # may be rounded to pi itself
+    boxes[..., 4] = np.where(turn < math.pi, turn, 0) - math.pi / 2
     return boxes
 
 

@@ -87,6 +87,8 @@ def _read(benchmark: ObjectBenchmark, part: Part, root: Path, kind: LabelKind) -
     found = read_voc(
         files, rotated, class_tag=benchmark.class_tag, first_pixel=benchmark.first_pixel
     )
+    if part.names:
+        _report_lacking(_there(root, (part.names,), ""), files, found)
     return _renamed(found, benchmark)
 
 
@@ -120,6 +122,15 @@ def _of_part(root: Path, part: Part, images: tuple[Path, ...], labels: tuple[Pat
         images = tuple(path for path in images if path.stem in wanted)
         labels = tuple(path for path in labels if path.stem in wanted)
     return Files(root, images, labels, {}, parted=False)
+
+
+def _report_lacking(listed: Path, files: Files, found: Found) -> None:
+    """Say what a list names and neither an image nor a label file is called."""
+    there = {path.stem for path in (*files.images, *files.labels)}
+    for name in read_names(listed):
+        if name not in there:
+            reason = f"it lists {name}, of which there is neither image nor labels"
+            found.report("listed image that is not there", listed, reason)
 
 
 def _renamed(found: Found, benchmark: ObjectBenchmark) -> Found:

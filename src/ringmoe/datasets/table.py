@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,22 +75,42 @@ def read_csv(file: Path, kind: LabelKind, image_names: Sequence[str] = ()) -> li
     """
     if not file.is_file():
         raise DatasetError(f"{file}: there is no such file; check data.path")
-    with io.StringIO(read_text(file), newline="") as handle:
-        reader = csv.DictReader(handle, skipinitialspace=True)
-        columns = tuple(name.strip() for name in reader.fieldnames or ())
-        reader.fieldnames = columns
-        images = tuple(image_names) or _image_columns(file, columns)
-        windowed = any(name in columns for name in WINDOW_COLUMNS)
-        _need(file, columns, (*images, "label", *(WINDOW_COLUMNS if windowed else ())))
-        rows = [
-            _row(file, reader.line_num, values, kind, images, windowed)
-            for values in reader
-            if any(values.values())
-        ]
+    columns, lines = csv_lines(file)
+    images = tuple(image_names) or _image_columns(file, columns)
+    windowed = any(name in columns for name in WINDOW_COLUMNS)
+    _need(file, columns, (*images, "label", *(WINDOW_COLUMNS if windowed else ())))
+    rows = [_row(where, given, file.parent, kind, images, windowed) for where, given in lines]
     if not rows:
         raise DatasetError(f"{file}: lists no example: add a line for each below the header")
     check_unique(rows)
     return rows
+
+
+def csv_lines(file: Path) -> tuple[tuple[str, ...], Iterator[tuple[str, dict[str, str]]]]:
+    """The columns of a CSV file, and of each further line where it is and what it says.
+
+    No value goes on over the end of its line, so that a quote that nobody closed spoils that line
+    alone. Empty lines are left out, and values without a column.
+
+    Raises:
+        DatasetError: The file is in another encoding.
+    """
+    handle = io.StringIO(read_text(file), newline=None)
+    columns = tuple(_values(next(handle, "")))
+    named = (
+        (f"{file}, line {number}", dict(itertools.zip_longest(columns, values, fillvalue="")))
+        for number, line in enumerate(handle, 2)
+        if any(values := _values(line)[: len(columns)])
+    )
+    return columns, named
+
+
+def _values(line: str) -> list[str]:
+    try:
+        words = next(csv.reader([line], skipinitialspace=True), [])
+    except csv.Error:  # a field of 131,072 characters or more is none that is meant
+        words = [line[:80]]
+    return [word.strip() for word in words]
 
 
 def read_text(file: Path) -> str:
@@ -162,20 +183,18 @@ def _need(file: Path, columns: Sequence[str], needed: Sequence[str]) -> None:
 
 
 def _row(
-    file: Path,
-    line: int,
-    values: Mapping[str, str | None],
+    where: str,
+    given: Mapping[str, str],
+    folder: Path,
     kind: LabelKind,
     images: Sequence[str],
     windowed: bool,
 ) -> Row:
-    where = f"{file}, line {line}"
-    given = {name: (value or "").strip() for name, value in values.items() if name}
     empty = [name for name in (*images, "label") if not given.get(name)]
     if empty:
         raise DatasetError(f"{where}: {', '.join(empty)} is empty: fill it in, or drop the line")
-    paths = {name: _path(file.parent, given[name], where) for name in images}
-    label = given["label"] if kind == "class" else _path(file.parent, given["label"], where)
+    paths = {name: _path(folder, given[name], where) for name in images}
+    label = given["label"] if kind == "class" else _path(folder, given["label"], where)
     window = _window(given, where) if windowed else None
     name = given[images[0]].replace("\\", "/")
     return Row(

@@ -92,6 +92,18 @@ class Found:
         self.problems.append(Problem(kind, str(file), reason))
 
 
+def whole_number(word: str) -> int:
+    """A number of a frame or an object, perhaps written as 7.0.
+
+    Raises:
+        ValueError: It is none, or larger than a float tells apart.
+    """
+    number = float(word)
+    if not (abs(number) < 2**53 and number.is_integer()):
+        raise ValueError(f"{word!r} is no whole number")
+    return int(number)
+
+
 def log_problems(where: object, problems: Sequence[Problem]) -> None:
     """One warning for each kind of problem: how many, and the first."""
     kinds: dict[str, list[Problem]] = {}

@@ -44,7 +44,7 @@ def read_coco(root: Path, files: Sequence[Path], images: Sequence[Path], rotated
     used: set[Path] = set()
     for file in files:
         content = _load(file)
-        for category in content.get("categories") or ():
+        for category in content["categories"]:
             try:
                 code, name = str(category["id"]), str(category["name"])
             except (KeyError, TypeError):
@@ -77,13 +77,14 @@ def is_coco(file: Path) -> bool:
 def _load(file: Path) -> dict[str, Any]:
     try:
         content = json.loads(file.read_text(encoding="utf-8-sig"))
-        if isinstance(content["images"], list) and isinstance(content["annotations"], list):
+        content["categories"] = content.get("categories") or []
+        if all(isinstance(content[name], list) for name in ("images", "annotations", "categories")):
             return content
     except (OSError, KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise DatasetError(
             f"{file}: expected COCO JSON with images and annotations, found none ({error!r})"
         ) from None
-    raise DatasetError(f"{file}: expected COCO JSON with lists of images and annotations")
+    raise DatasetError(f"{file}: expected COCO JSON with lists of images, annotations, categories")
 
 
 def _read_file(
@@ -180,7 +181,7 @@ def _annotations(
             )
             continue
         names.append(categories.get(code, code))
-        ignored.append(bool(thing.get("iscrowd")) or bool(thing.get("ignore")))
+        ignored.append(any(str(thing.get(key) or 0) != "0" for key in ("iscrowd", "ignore")))
     if upright:
         report_upright(found, file, upright)
     return Annotations.of(boxes, names, ignored, rotated)

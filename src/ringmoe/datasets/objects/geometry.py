@@ -11,9 +11,9 @@ from ringmoe.boxes import (
     Objects,
     area,
     canonical,
-    corners_to_cxcywhr,
     cxcywhr_to_corners,
     cxcywhr_to_xyxy,
+    quadrilateral_to_cxcywhr,
 )
 
 # Of an object's area inside a cut, from which on it is to be found there. Of less, say the bow of
@@ -77,13 +77,16 @@ def shifted(objects: Objects, x: float, y: float) -> Objects:
 
 
 def scaled(objects: Objects, x: float, y: float) -> Objects:
-    """Resized with their image. Unlike factors make rectangles of rotated boxes anew."""
+    """Resized with their image.
+
+    Unlike factors make a parallelogram of a rotated box, and its box is the smallest around that.
+    """
     if not objects.rotated:
         return replace(objects, boxes=objects.boxes * [x, y, x, y])
     if x == y:
         return replace(objects, boxes=objects.boxes * [x, x, x, x, 1])
     corners = cxcywhr_to_corners(objects.boxes) * ([x, y] * 4)
-    return replace(objects, boxes=corners_to_cxcywhr(corners))
+    return replace(objects, boxes=quadrilateral_to_cxcywhr(corners))
 
 
 def mirrored(objects: Objects, width: float) -> Objects:

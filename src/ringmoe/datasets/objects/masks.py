@@ -39,6 +39,8 @@ def read_instance_masks(
 
 
 def _read_file(path: Path, rotated: bool, name: str) -> Annotations:
+    if path.suffix.lower() in (".jpg", ".jpeg"):
+        raise LabelFileError("is a JPEG file, in which values are not kept: save masks as PNG")
     try:
         source = open_label(str(path))
         whole = Window(0, 0, source.height, source.width)

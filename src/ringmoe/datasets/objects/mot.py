@@ -16,7 +16,7 @@ import numpy as np
 
 from ringmoe.boxes import xyxy_to_cxcywhr
 from ringmoe.datasets.images import frame_numbers, images_in
-from ringmoe.datasets.objects.annotations import Annotations, Found
+from ringmoe.datasets.objects.annotations import Annotations, Found, whole_number
 from ringmoe.datasets.objects.pairing import part_in
 from ringmoe.datasets.objects.voc import report_upright
 from ringmoe.datasets.table import Row
@@ -76,7 +76,7 @@ def read_track_lines(file: Path, found: Found) -> list[Line]:
         if not words:
             continue
         try:
-            frame, identity = _whole(words[0]), _whole(words[1])
+            frame, identity = whole_number(words[0]), whole_number(words[1])
             left, top, width, height = map(float, words[2:6])
             flag = float(words[6]) if len(words) > 6 else 1.0
         except (ValueError, OverflowError) as error:
@@ -96,13 +96,6 @@ def read_track_lines(file: Path, found: Found) -> list[Line]:
         box = np.array([left - 1, top - 1, left - 1 + width, top - 1 + height])
         lines.append((frame, identity, box, flag == 0, NO_CLASS if kind == "-1" else kind))
     return lines
-
-
-def _whole(word: str) -> int:
-    number = float(word)
-    if not number.is_integer():
-        raise ValueError(f"{word!r} is no whole number")
-    return int(number)
 
 
 def add_frames(

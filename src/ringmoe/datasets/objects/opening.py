@@ -16,7 +16,7 @@ from ringmoe.boxes import Objects
 from ringmoe.datasets.class_codes import Codes, listed, number_first
 from ringmoe.datasets.config import DataConfig, ImageFormat
 from ringmoe.datasets.objects.annotations import Annotations, Found, Problem, log_problems
-from ringmoe.datasets.objects.geometry import within
+from ringmoe.datasets.objects.geometry import LEAST_SHARE, within
 from ringmoe.datasets.objects.layouts import find_objects
 from ringmoe.datasets.table import Row
 from ringmoe.errors import DatasetError, RingmoeError
@@ -161,6 +161,7 @@ def _numbered(
 
 def _inside(objects: Objects, row: Row, size: tuple[int, int], where: str, found: Found) -> Objects:
     height, width = size
+    assert objects.ignored is not None
     seen, shares = within(objects, 0, 0, width, height)
     for at in np.flatnonzero(shares == 0):
         found.report(
@@ -169,16 +170,19 @@ def _inside(objects: Objects, row: Row, size: tuple[int, int], where: str, found
             f"{row.name} of {height} x {width} pixels has the box {_text(objects.boxes[at])}, "
             "left out",
         )
-    if not objects.rotated:
-        limits = np.array([-_ROUNDING, -_ROUNDING, width + _ROUNDING, height + _ROUNDING])
-        beyond = (objects.boxes[:, :2] < limits[:2]) | (objects.boxes[:, 2:] > limits[2:])
-        for at in np.flatnonzero(beyond.any(1) & (shares > 0)):
-            found.report(
-                "box partly outside the image",
-                where,
-                f"{row.name} of {height} x {width} pixels has the box "
-                f"{_text(objects.boxes[at])}, cut off at its edge",
-            )
+    first, last = objects.boxes[:, :2], objects.boxes[:, 2:]
+    became = "cut off at its edge"
+    if objects.rotated:  # at an edge they are kept whole, as long as that shows enough of them
+        last, became = first, f"ignored, as less than {LEAST_SHARE} of it is inside"
+        shares = np.where((shares < LEAST_SHARE) & ~objects.ignored, shares, 0)
+    beyond = (first < -_ROUNDING) | (last > np.array([width, height]) + _ROUNDING)
+    for at in np.flatnonzero(beyond.any(1) & (shares > 0)):
+        found.report(
+            "box partly outside the image",
+            where,
+            f"{row.name} of {height} x {width} pixels has the box {_text(objects.boxes[at])}, "
+            f"{became}",
+        )
     return seen
 
 

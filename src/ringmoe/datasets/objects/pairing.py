@@ -53,10 +53,12 @@ def read_pairs(
     of_stem = defaultdict(list)
     for key in images:
         of_stem[key[1]].append(key)
+    named: set[tuple[str, str]] = set()  # images that a label file may be of
     for (part, stem), label in labels.items():
         own = [key for key in ((part, stem), ("", stem)) if key in images][:1]
         if not own and not part:  # labels lie together, images in their parts
             own = of_stem[stem]
+        named.update(own)
         if len(own) != 1:
             what = f"several images are called {stem}.*" if own else f"there is no image {stem}.*"
             found.report("label file without image", label, what)
@@ -69,10 +71,10 @@ def read_pairs(
             continue
         part = files.part_of.get(stem, part)
         found.add(_row(files.root, image, label, part), said)
-    labelled = {stem for _, stem in labels}
-    for (_, stem), image in images.items():
-        if stem not in labelled:
-            found.report("image without labels", image, f"there is no label file {stem}{suffix}.*")
+    for key, image in images.items():
+        if key not in named:
+            reason = f"there is no label file {key[1]}{suffix}.*"
+            found.report("image without labels", image, reason)
     return found
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,9 +14,9 @@ from ringmoe.boxes import (
     quadrilateral_to_cxcywhr,
     xyxy_to_cxcywhr,
 )
-from ringmoe.datasets.objects.annotations import Annotations, Found
+from ringmoe.datasets.objects.annotations import Annotations, Found, whole_number
 from ringmoe.datasets.objects.voc import report_upright
-from ringmoe.datasets.table import Row, check_there, part_named, read_text
+from ringmoe.datasets.table import Row, check_there, csv_lines, part_named
 from ringmoe.errors import DatasetError
 
 CLASS_COLUMNS = ("class", "label", "name")
@@ -49,24 +47,19 @@ def read_object_csv(file: Path, rotated: bool) -> Found:
     found = Found()
     lines: dict[str, list[tuple[np.ndarray, str, bool, int]]] = {}
     parts: dict[str, str] = {}
-    with io.StringIO(read_text(file), newline="") as handle:
-        reader = csv.DictReader(handle, skipinitialspace=True)
-        columns = tuple(name.strip() for name in reader.fieldnames or ())
-        reader.fieldnames = columns
-        box_columns, class_column = _columns(file, columns)
-        for values in reader:
-            given = {name: (value or "").strip() for name, value in values.items() if name}
-            image = given.get("image", "").replace("\\", "/")
-            if not image:
-                continue
-            objects = lines.setdefault(image, [])
-            try:
-                parts.setdefault(image, part_named(given.get("split", ""), str(file)))
-                if given.get(class_column) or any(given[name] for name in box_columns):
-                    objects.append(_object(given, box_columns, class_column, rotated))
-            except (ValueError, DatasetError) as error:
-                where = f"{file}, line {reader.line_num}"
-                found.report("line that cannot be read", where, f"{error}, left out")
+    columns, listed = csv_lines(file)
+    box_columns, class_column = _columns(file, columns)
+    for where, given in listed:
+        image = given["image"].replace("\\", "/")
+        if not image:
+            continue
+        objects = lines.setdefault(image, [])
+        try:
+            parts.setdefault(image, part_named(given.get("split", ""), str(file)))
+            if given[class_column] or any(given[name] for name in box_columns):
+                objects.append(_object(given, box_columns, class_column, rotated))
+        except (ValueError, OverflowError, DatasetError) as error:
+            found.report("line that cannot be read", where, f"{error}, left out")
     if rotated and len(box_columns) == 4:
         report_upright(found, file, sum(map(len, lines.values())))
     for image, objects in lines.items():
@@ -102,16 +95,14 @@ def _object(
     if not given[class_column]:
         raise ValueError(f"{class_column} is empty")
     ignored = bool(_number(given, "difficult")) if given.get("difficult") else False
-    identity = _number(given, "id") if given.get("id") else -1.0
-    if not identity.is_integer():
-        raise ValueError(f"id is {given['id']!r}, expected a whole number")
+    identity = whole_number(given["id"]) if given.get("id") else -1
     if len(numbers) == 8:
         box = quadrilateral_to_cxcywhr(numbers) if rotated else enclosing(numbers)
     elif len(numbers) == 5:
         box = canonical(numbers) if rotated else cxcywhr_to_xyxy(numbers)
     else:
         box = xyxy_to_cxcywhr(numbers) if rotated else numbers
-    return box, given[class_column], ignored, int(identity)
+    return box, given[class_column], ignored, identity
 
 
 def _number(given: Mapping[str, str], name: str) -> float:

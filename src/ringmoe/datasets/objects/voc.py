@@ -79,7 +79,7 @@ def _size(root: Element) -> tuple[int, int] | None:
     """Height and width of the image; many a file has none, or zeros."""
     for tags in (("size/height", "size/width"), ("Img_SizeHeight", "Img_SizeWidth")):
         words = [(root.findtext(tag) or "").strip() for tag in tags]
-        if all(word.isdigit() and int(word) for word in words):
+        if all(word.isdecimal() and int(word) for word in words):
             return int(words[0]), int(words[1])
     return None
 

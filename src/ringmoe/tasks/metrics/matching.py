@@ -78,8 +78,9 @@ class Pairs:
             ignored: `(G,)` bool; None for none.
         """
         order = np.argsort(-scores, kind="stable")
-        found, true = (
-            shapely.polygons(points.reshape(-1, 4, 2)) for points in (corners[order], true_corners)
+        found, true = (  # corners in the wrong order make two triangles
+            shapely.make_valid(shapely.polygons(points.reshape(-1, 4, 2)))
+            for points in (corners[order], true_corners)
         )
         i, j = shapely.STRtree(true).query(found)  # pairs that are near each other
         shared = shapely.area(shapely.intersection(found[i], true[j]))
