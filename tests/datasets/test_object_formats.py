@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -189,6 +190,20 @@ def test_mot(tmp_path):
     merged = opened(tmp_path, classes={"craft": [1, "2"]})
     assert merged.classes == ("craft",) and merged.objects[1].classes.tolist() == [0, 0]
     assert opened(tmp_path / "harbour").names[0] == "harbour/000001"
+
+
+def test_pictures_that_count_from_zero_are_the_frames_that_mot_counts_from_one(tmp_path):
+    """As `write_mot` numbers the frames of such a video."""
+    mot(tmp_path, "harbour", range(3), *(f"{n},7,{n},1,5,5,1" for n in (1, 2, 3)))
+    data = opened(tmp_path)
+    assert data.names == ("harbour/000001", "harbour/000002", "harbour/000003")
+    assert [boxes(data, index)[0][0] for index in range(3)] == [0, 1, 2]
+    assert [path.name for row in data.rows for path in [Path(row.images["image"])]] == [
+        f"{n:06d}.png" for n in range(3)
+    ]
+    assert [problem.kind for problem in data.problems] == ["pictures counted from 0"]
+    mot(tmp_path, "harbour", range(3), "0,7,1,1,5,5,1")
+    assert opened(tmp_path).names[0] == "harbour/000000"
 
 
 def test_frames_of_mot_are_numbered_by_what_differs(tmp_path):

@@ -220,7 +220,7 @@ def test_a_quote_that_nobody_closed_spoils_its_own_line(tmp_path, quote, kind):
     lines = [f"a.png,{name},1,1,9,9" for name in ("ship", quote, "ship")]
     data = opened(write(tmp_path / "objects.csv", "\n".join([",".join(columns), *lines])))
     assert len(data.objects[0]) == 2 and kinds(data) == [kind]
-    assert len(data.problems) == 1 and len(str(data.problems[0])) < 300
+    assert len(data.problems) == 1 and "x" * 100 not in str(data.problems[0])
 
 
 def test_rotated_boxes_that_reach_far_out(tmp_path):

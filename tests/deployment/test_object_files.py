@@ -182,6 +182,46 @@ def test_lengths_are_those_on_the_ground(crs, latitude):
     np.testing.assert_allclose((azimuth - azimuths + 90) % 180, 90, atol=0.01)
 
 
+@pytest.mark.parametrize("distance", [0.0, 1000.0, 50_000.0])
+def test_lengths_are_those_on_the_ground_at_a_pole(distance):
+    """A box of 600 m x 120 m so far from it, laid out in the polar plane, which is true there."""
+    flat = np.array([[0.0, distance, 600, 120, 0.7]])
+    corners = boxes.cxcywhr_to_corners(flat).reshape(-1, 4, 2) * (1, -1)
+    here = CRS.from_string("+proj=stere +lat_0=90 +lat_ts=90 +lon_0=0 +datum=WGS84")
+    length, width, azimuth = measured(corners, here)
+    assert [length[0], width[0]] == pytest.approx([600, 120], rel=1e-4)
+    if distance:  # on the meridian of 0, at y = -distance, north is up
+        assert azimuth[0] == pytest.approx(90 - np.degrees(0.7), abs=0.01)
+
+
+@pytest.mark.parametrize("ending", ["geojson", "parquet"])
+def test_what_reaches_past_the_edge_of_the_earth(tmp_path, ending, caplog):
+    """A geostationary satellite's full disk: no longitude there, but coordinates in its system."""
+    geos = "+proj=geos +h=35786023 +lon_0=0 +sweep=y"
+    place = {"crs": geos, "transform": Affine(87e3, 0, -64 * 87e3, 0, -87e3, 64 * 87e3)}
+    scene = blank(tmp_path / "scene.tif", 128, 128, **place)
+    found = Objects(np.array([[60, 60, 66, 64], [60, 0, 66, 4.0]]), np.zeros(2, int), np.ones(2))
+    write_objects(tmp_path / f"a.{ending}", found, scene, CLASSES)
+    if ending == "parquet":
+        table = pq.read_table(tmp_path / "a.parquet").to_pylist()
+        assert [row["length_m"] is None for row in table] == [False, True]
+        return
+    (feature,) = features(tmp_path / "a.geojson")
+    assert feature["properties"]["row"] == 62 and "1 features reach past the edge" in caplog.text
+
+
+@pytest.mark.parametrize("west", [-180.01, -540.01, 179.99])
+def test_longitudes_past_the_antimeridian_on_either_side(tmp_path, west):
+    place = {"crs": "EPSG:4326", "transform": Affine(1e-4, 0, west, 0, -1e-4, -17)}
+    scene = blank(tmp_path / "scene.tif", 128, 200, **place)
+    found = Objects(np.array([[90, 90, 110, 110.0]]), np.zeros(1, int), np.ones(1))
+    write_objects(tmp_path / "a.geojson", found, scene, CLASSES)
+    (feature,) = features(tmp_path / "a.geojson")
+    parts = shapely.geometry.shape(feature["geometry"])
+    sides = sorted(part.bounds[::2] for part in parts.geoms)
+    np.testing.assert_allclose(sides, [[-180, -179.999], [179.999, 180]], atol=1e-8)
+
+
 def test_length_across_the_antimeridian():
     """From 179.9 E to 179.9 W on the equator, 0.2 degrees: 22263.9 m = 6378137 m x 0.2 pi / 180."""
     corners = np.array([[[-179.9, 0.01], [-179.9, -0.01], [179.9, -0.01], [179.9, 0.01]]])
@@ -364,6 +404,20 @@ def test_objects_in_the_padding_are_not_of_the_scene(tmp_path):
         detector, scene, tmp_path / "a.geojson", classes=["ship"], tile_size=64
     )
     assert result.objects.boxes.tolist() == [[25, 5, 30, 12], [2, 3, 8, 9]]
+
+
+def test_a_rotated_object_counts_by_how_much_of_it_the_scene_shows(tmp_path):
+    """As it does when learned: 0.45 of one and 0.2 of the other lie in the scene."""
+    scene = blank(tmp_path / "scene.tif", 64, 64)
+    ships = np.array([[-2, 20, 40, 8, 0], [-12, 50, 40, 8, 0.0]])
+
+    def detector(observations):
+        return [Objects(ships, np.zeros(2, int), np.ones(2))]
+
+    result = predict_objects(
+        detector, scene, tmp_path / "a.geojson", classes=["ship"], tile_size=64
+    )
+    assert result.objects.boxes.tolist() == [ships[0].tolist()]
 
 
 def test_apart_is_apart():

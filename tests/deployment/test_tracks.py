@@ -1,6 +1,7 @@
 """Videos to tracks on disk: places, times, speeds, and frames that are missing or damaged."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +13,10 @@ from scipy import ndimage
 from ringmoe.boxes import Objects
 from ringmoe.datasets.objects.annotations import Found
 from ringmoe.datasets.objects.mot import read_track_lines
-from ringmoe.deployment.frames import find_frames
+from ringmoe.deployment.degrees import cut_line
+from ringmoe.deployment.frames import Frames, find_frames
 from ringmoe.deployment.journal import check_outputs
+from ringmoe.deployment.placed_motion import placed_motion
 from ringmoe.deployment.tracks import in_one_frame, speeds_of, write_lines, write_mot
 from ringmoe.deployment.video import track_video
 from ringmoe.errors import ConfigError, DatasetError, GeoreferenceError, ShapeError, WriteError
@@ -21,6 +24,7 @@ from ringmoe.scenes import open_scene, write_raster
 from ringmoe.tasks.tracking import Track, TrackerOptions, tracks_of
 
 UTM = {"crs": "EPSG:32632", "transform": Affine(2, 0, 400_000, 0, -2, 5_300_000)}
+GEOSTATIONARY = "+proj=geos +h=35786023 +lon_0=0 +sweep=y"
 STARTS = np.array([[20, 30], [20, 70]])
 STEPS = np.array([[5, 0], [3, -4]])  # pixels a frame: 5 both, hence 10 m
 OPTIONS = TrackerOptions()
@@ -272,6 +276,15 @@ def test_every_fifth_frame_is_a_video_without_gaps(tmp_path):
     assert (frames.numbers, frames.times, frames.gaps) == ((0, 5, 10), [0, 1, 2], [])
 
 
+@pytest.mark.parametrize(
+    ("numbers", "gap"),
+    [((1, 2, 4), (2, 4, 1)), ((0, 1, 3), (1, 3, 1)), ((5, 10, 20), (10, 20, 1))],
+)
+def test_one_frame_that_is_missing_among_few(numbers, gap):
+    frames = Frames(tuple(Path(f"{n}.png") for n in numbers), numbers)
+    assert (frames.times, frames.gaps) == ([0, 1, 3], [gap])
+
+
 def test_a_mot_sequence_tells_its_images_and_rate(tmp_path):
     write_video(tmp_path / "pictures", range(1, 3))
     (tmp_path / "seqinfo.ini").write_text("[Sequence]\nimDir=pictures\nframeRate=25\n")
@@ -344,6 +357,31 @@ def test_frames_of_a_moving_platform_are_followed_by_their_places(tmp_path, syst
     assert [len(one.frames) for one in result.tracks] == [6, 6, 6]
     speeds = sorted(feature["properties"]["speed_m_s"] for feature in read(out)["features"])
     np.testing.assert_allclose(speeds, [0, 0, 10], atol=0.7)  # places are rounded to 2 m
+
+
+def test_a_line_that_begins_or_ends_on_the_antimeridian_has_no_part_of_no_length():
+    line = np.array([[179.9, 0], [-180, 1]])
+    (part,) = cut_line(line, 9)
+    assert part.tolist() == [[179.9, 0], [180, 1]]
+    (part,) = cut_line(line[::-1], 9)
+    assert part.tolist() == [[180, 1], [179.9, 0]]
+
+
+def test_what_lies_past_the_edge_of_the_earth_is_left_out_of_the_lines(tmp_path, caplog):
+    """Of the full disk of a geostationary satellite, whose corners show space."""
+    place = {"crs": GEOSTATIONARY, "transform": Affine(87e3, 0, -64 * 87e3, 0, -87e3, 64 * 87e3)}
+    write_raster(tmp_path / "f.tif", np.zeros((3, 128, 128), np.uint8), cog=False, **place)
+    scene = open_scene(tmp_path / "f.tif", "rgb-dn8")
+    centres = np.array([[64, 64], [50, 50], [20, 20], [2, 2.0]])
+    zeros = np.zeros(4, np.int64)
+    seen = Track(1, np.arange(4), np.concatenate([centres, centres], 1), zeros, np.ones(4))
+    never = Track(2, np.array([3]), np.array([[2, 2, 4, 4.0]]), zeros[:1], np.ones(1))
+    write_lines(tmp_path / "t.geojson", [seen, never], [scene] * 4, range(4), ("ship",))
+    (feature,) = read(tmp_path / "t.geojson")["features"]
+    assert feature["geometry"]["coordinates"][0] == [0, 0] and feature["properties"]["id"] == 1
+    assert feature["properties"]["frames"] == [0, 1, 2]
+    assert "2 detections lie past the edge of the Earth" in caplog.text
+    assert placed_motion([scene, scene]) is None
 
 
 def test_one_detection_is_a_point(tmp_path):

@@ -21,7 +21,7 @@ from tests.tasks.objects import (
 from torch.testing import assert_close
 
 from ringmoe.boxes import ObjectBatch
-from ringmoe.errors import ConfigError
+from ringmoe.errors import ConfigError, ValueRangeError
 from ringmoe.tasks import (
     Detection,
     OrientedDetection,
@@ -51,6 +51,16 @@ def given(request):
     """A task, its model, and what the head gives for three images, the last without an object."""
     model = make_model(request.param)
     return request.param, model, model(observe(draw_images()))
+
+
+@every_task
+def test_a_model_of_no_numbers_is_told_and_not_that_nothing_is_there(task):
+    for part in ("head", "backbone"):
+        model = make_model(task)
+        for values in getattr(model, part).parameters():
+            values.data.fill_(torch.nan)
+        with pytest.raises(ValueRangeError, match="gives NaN or infinite numbers"):
+            task.decode(model(observe(draw_images())))
 
 
 def test_the_loss_reaches_all_that_learns(given):

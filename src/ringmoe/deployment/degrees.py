@@ -14,7 +14,7 @@ import shapely
 from rasterio._err import CPLE_BaseError  # what GDAL's own errors come out as
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
-from rasterio.warp import transform as reproject
+from rasterio.warp import transform
 from shapely.geometry import MultiPolygon, Polygon, box
 from shapely.geometry.base import BaseGeometry
 
@@ -31,7 +31,7 @@ Array = np.ndarray
 def has_degrees(crs: CRS) -> bool:
     """Whether a system's place on Earth is known."""
     try:
-        reproject(crs, "EPSG:4326", [0.0], [0.0])
+        transform(crs, "EPSG:4326", [0.0], [0.0])
     except (CRSError, CPLE_BaseError):
         return False
     return True
@@ -41,17 +41,32 @@ def poles_in(crs: CRS) -> Array:
     """Where a system has the poles as points: x and y `(N, 2)`."""
     if crs.is_geographic:
         return np.zeros((0, 2))
-    try:
-        poles = np.transpose(reproject("EPSG:4326", crs, [0.0, 0.0], [90.0, -90.0]))
-    except CPLE_BaseError:
-        return np.zeros((0, 2))
+    poles = reproject("EPSG:4326", crs, np.array([[0.0, 90], [0, -90]]))
     return poles[np.isfinite(poles).all(axis=1)]
 
 
 def to_degrees(crs: CRS, points: Array) -> Array:
-    """Longitudes and latitudes `(N, 2)` of x and y in a system, the former up to 180."""
-    x, y = np.array(reproject(crs, "EPSG:4326", points[:, 0], points[:, 1]))
-    return np.stack([np.where(x > 180, x - 360, x), y], axis=1)
+    """Longitudes, from -180 to 180, and latitudes `(N, 2)` of x and y in a system.
+
+    NaN where there is no place; see `reproject`.
+    """
+    x, y = reproject(crs, "EPSG:4326", points).T
+    return np.stack([np.where(np.abs(x) > 180, x - 360 * np.round(x / 360), x), y], axis=1)
+
+
+def reproject(source: CRS | str, target: CRS | str, points: Array) -> Array:
+    """Points `(N, 2)` of one system in another, NaN where there is no place.
+
+    A satellite sees past the edge of the Earth; GDAL then raises over all points instead of one.
+    """
+    try:
+        moved = np.reshape(transform(source, target, points[:, 0], points[:, 1]), (2, -1)).T
+    except CPLE_BaseError:
+        if len(points) == 1:
+            return np.full((1, 2), np.nan)
+        halves = np.array_split(points, 2)
+        return np.concatenate([reproject(source, target, half) for half in halves])
+    return np.where(np.isfinite(moved), moved, np.nan)
 
 
 def ground_area(polygons: Array, place: Callable[[Array], Array]) -> Array:
@@ -76,16 +91,15 @@ def ground_area(polygons: Array, place: Callable[[Array], Array]) -> Array:
     begin = np.radians(place(points))
     middle = np.radians(place((points + np.roll(points, -1, axis=0)) / 2))
     end = np.roll(begin, -1, axis=0)
-    with np.errstate(invalid="ignore"):  # infinite where there is no place
-        half, other = _step(begin, middle), _step(middle, end)
-        # From each ring's first vertex on: small numbers, so that small areas keep their digits.
-        origin = _share(begin[first, 1])
-        q0, q1, q2 = (_share(at[:, 1]) - origin[ring] for at in (begin, middle, end))
-        strip = q0 * (3 * half - other) + 4 * q1 * (half + other) + q2 * (3 * other - half)
-        swept = np.bincount(ring[edge], strip[edge] / 6, len(rings))
-        turned = np.bincount(ring[edge], (half + other)[edge], len(rings))
-        pole = np.sign(np.bincount(ring, begin[:, 1], len(rings))) * _share(np.pi / 2)
-        areas = np.abs(swept + turned * (origin - pole)) * SEMI_MAJOR**2 / 2
+    half, other = _step(begin, middle), _step(middle, end)
+    # From each ring's first vertex on: small numbers, so that small areas keep their digits.
+    origin = _share(begin[first, 1])
+    q0, q1, q2 = (_share(at[:, 1]) - origin[ring] for at in (begin, middle, end))
+    strip = q0 * (3 * half - other) + 4 * q1 * (half + other) + q2 * (3 * other - half)
+    swept = np.bincount(ring[edge], strip[edge] / 6, len(rings))
+    turned = np.bincount(ring[edge], (half + other)[edge], len(rings))
+    pole = np.sign(np.bincount(ring, begin[:, 1], len(rings))) * _share(np.pi / 2)
+    areas = np.abs(swept + turned * (origin - pole)) * SEMI_MAJOR**2 / 2
     outside = np.diff(part, prepend=-1) != 0
     return np.bincount(owner[part], np.where(outside, areas, -areas), len(polygons))
 
@@ -118,6 +132,28 @@ def cut(geometry: Polygon | MultiPolygon) -> Polygon | MultiPolygon:
         outside, *holes = (_flat(shapely.get_coordinates(r)) for r in shapely.get_rings(polygon))
         whole += _polygons(shapely.difference(outside, shapely.union_all(holes)))
     return MultiPolygon(whole)
+
+
+def cut_line(line: Array, decimals: int) -> list[Array]:
+    """A line in parts that do not cross the antimeridian (RFC 7946, section 3.1.9).
+
+    Args:
+        line: `(K, 2)` degrees.
+        decimals: Of the latitudes at which it is cut.
+    """
+    jumps = np.flatnonzero(np.abs(np.diff(line[:, 0])) > 180).tolist()
+    parts, start, before = [], 0, np.zeros((0, 2))
+    for k in jumps:
+        side = np.sign(line[k, 0])  # 1 where it leaves eastward
+        beyond = line[k + 1, 0] + side * 360
+        share = (side * 180 - line[k, 0]) / (beyond - line[k, 0])
+        latitude = round(line[k, 1] + share * (line[k + 1, 1] - line[k, 1]), decimals)
+        parts.append(np.concatenate([before, line[start : k + 1], [[side * 180, latitude]]]))
+        start, before = k + 1, np.array([[-side * 180, latitude]])
+    parts.append(np.concatenate([before, line[start:]]))
+    # A vertex on the antimeridian itself is there twice, and alone no line.
+    parts = [part[np.append(True, (np.diff(part, axis=0) != 0).any(axis=1))] for part in parts]
+    return [part for part in parts if len(part) > 1]
 
 
 def _flat(ring: Array) -> BaseGeometry:

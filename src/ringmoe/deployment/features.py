@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from shapely.geometry import MultiPolygon, Polygon
 from shapely.geometry.polygon import orient
 
 from ringmoe.deployment.degrees import cut, straightened, to_degrees
+
+logger = logging.getLogger(__name__)
 
 _DECIMALS = 9  # of degrees: a tenth of a millimetre
 
@@ -34,7 +37,7 @@ class GeoJSON:
     """
 
     def __init__(self, path: Path, crs: CRS | None) -> None:
-        self._crs, self._before = crs, "\n"
+        self._crs, self._before, self._lost = crs, "\n", 0
         self._file = path.open("w", encoding="utf-8")
 
     def __enter__(self) -> GeoJSON:
@@ -46,6 +49,12 @@ class GeoJSON:
         with self._file:
             if kind is None:
                 self._file.write("\n]}\n")
+        if self._lost:
+            logger.warning(
+                "%d features reach past the edge of the Earth, where there is no longitude: left "
+                "out; a .parquet file has them",
+                self._lost,
+            )
 
     def add(
         self,
@@ -63,16 +72,19 @@ class GeoJSON:
         """
         placed = geometries
         if self._crs is not None:
-            placed = shapely.transform(geometries, self._to_degrees)
+            points, owner = shapely.get_coordinates(geometries, return_index=True)
+            degrees = np.round(to_degrees(self._crs, points), _DECIMALS)
+            lost = np.bincount(owner, np.isnan(degrees).any(axis=1), len(geometries)) > 0
+            self._lost += int(lost.sum())
+            features = [feature for feature, gone in zip(features, lost, strict=True) if not gone]
+            pixels = None if pixels is None else pixels[~lost]
+            placed = shapely.set_coordinates(geometries[~lost], degrees[~lost[owner]])
             placed = np.array([cut(geometry) for geometry in placed], object)
         shapes = [_oriented(geometry) for geometry in _straight(placed, pixels)]
         for properties, geometry in zip(features, shapely.to_geojson(shapes), strict=True):
             about = f'"type": "Feature", "properties": {json.dumps(properties)}'
             self._file.write(f'{self._before}{{{about}, "geometry": {geometry}}}')
             self._before = ",\n"
-
-    def _to_degrees(self, points: np.ndarray) -> np.ndarray:
-        return np.round(to_degrees(self._crs, points), _DECIMALS)
 
 
 class GeoParquet:

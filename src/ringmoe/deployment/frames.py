@@ -11,11 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from ringmoe.datasets.images import frame_numbers, images_in
 from ringmoe.datasets.objects.mot import IMAGE_FOLDERS
 from ringmoe.errors import DatasetError
+from ringmoe.tasks.tracking.tracker import usual_step
 
 logger = logging.getLogger(__name__)
 
@@ -38,9 +37,9 @@ class Frames:
     fps: float | None = None
 
     @property
-    def unit(self) -> float:
-        """By how much numbers differ from one frame to the next: the median."""
-        return float(np.median(np.diff(self.numbers))) if len(self.numbers) > 1 else 1.0
+    def unit(self) -> int:
+        """By how much numbers differ from one frame to the next."""
+        return usual_step(self.numbers)
 
     @property
     def times(self) -> list[float]:

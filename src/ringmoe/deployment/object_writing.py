@@ -10,11 +10,10 @@ import numpy as np
 import pyarrow as pa
 import shapely
 from rasterio.crs import CRS
-from rasterio.warp import transform as reproject
 
 from ringmoe import boxes
 from ringmoe.boxes import Objects
-from ringmoe.deployment.degrees import FLATTENING, SEMI_MAJOR, has_degrees
+from ringmoe.deployment.degrees import FLATTENING, SEMI_MAJOR, has_degrees, reproject
 from ringmoe.deployment.features import GeoJSON, GeoParquet
 from ringmoe.deployment.places import to_map
 from ringmoe.deployment.polygons import ENDINGS
@@ -106,9 +105,9 @@ def measured(corners: Array, crs: CRS) -> tuple[Array, Array, Array]:
     """Length, width and azimuth on the ground of boxes on a map.
 
     Lengths are those on the ellipsoid of WGS 84, whatever the system of the map: maps stretch, that
-    of the web (EPSG:3857) at 60 degrees of latitude twofold. A degree of latitude and of longitude
-    is taken at the middle of the box, which for boxes of 10 km is good to a millionth (the radii of
-    curvature are those of Snyder, Map Projections: A Working Manual, USGS 1987, eq. 4-18 and 4-20).
+    of the web (EPSG:3857) at 60 degrees of latitude twofold. They are those of straight lines
+    between the corners in space, which for boxes of 10 km is good to a millionth, at the poles too
+    (geocentric coordinates by Snyder, Map Projections: A Working Manual, USGS 1987, eq. 4-20).
 
     Args:
         corners: `(N, 4, 2)` x and y in the map's system, in the order of `ringmoe.boxes`.
@@ -116,29 +115,26 @@ def measured(corners: Array, crs: CRS) -> tuple[Array, Array, Array]:
 
     Returns:
         Metres of the long and the short edge, the mean of opposite ones; and the direction of the
-        long one in degrees clockwise from north, in [0, 180). Each `(N,)`.
+        long one in degrees clockwise from north, in [0, 180). Each `(N,)`, NaN off the Earth.
     """
-    x, y = reproject(crs, "EPSG:4326", *corners.reshape(-1, 2).T)
-    longitude, latitude = np.radians([x, y]).reshape(2, -1, 4)
-    longitude = longitude[:, :1] + _wrapped(longitude - longitude[:, :1])  # at the antimeridian
-    middle = latitude.mean(axis=1, keepdims=True)
-    eccentricity = FLATTENING * (2 - FLATTENING)
-    squeeze = 1 - eccentricity * np.sin(middle) ** 2
-    east = longitude * np.cos(middle) * SEMI_MAJOR / np.sqrt(squeeze)
-    north = latitude * SEMI_MAJOR * (1 - eccentricity) / squeeze**1.5
-    points = np.stack([east, north], axis=2)
+    degrees = reproject(crs, "EPSG:4326", corners.reshape(-1, 2))
+    longitude, latitude = np.radians(degrees).reshape(-1, 4, 2).transpose(2, 0, 1)
+    equator = [np.cos(longitude), np.sin(longitude)]
+    upward = np.stack([*(np.cos(latitude) * equator), np.sin(latitude)], axis=2)
+    squared = FLATTENING * (2 - FLATTENING)
+    radius = SEMI_MAJOR / np.sqrt(1 - squared * np.sin(latitude) ** 2)
+    points = radius[..., None] * upward * [1, 1, 1 - squared]
     # Corners are front left, front right, back right, back left: see `ringmoe.boxes`.
     along = (points[:, 0] - points[:, 3] + points[:, 1] - points[:, 2]) / 2
     across = (points[:, 0] - points[:, 1] + points[:, 3] - points[:, 2]) / 2
     lengths = np.linalg.norm([along, across], axis=2)
     longer = np.where(lengths[:1].T >= lengths[1:].T, along, across)  # on the ground
-    azimuth = np.degrees(np.arctan2(longer[:, 0], longer[:, 1])) % 180
+    middle = upward.mean(axis=1)
+    middle /= np.linalg.norm(middle, axis=1, keepdims=True)
+    east = np.cross([0, 0, 1], middle)
+    north = np.cross(middle, east)  # as long as east is, whatever that is
+    azimuth = np.degrees(np.arctan2((longer * east).sum(1), (longer * north).sum(1))) % 180
     return lengths.max(axis=0), lengths.min(axis=0), azimuth
-
-
-def _wrapped(angle: Array) -> Array:
-    """The same direction in [-pi, pi)."""
-    return (angle + np.pi) % (2 * np.pi) - np.pi
 
 
 def _properties(

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ringmoe import boxes
 from ringmoe.boxes import Objects
+from ringmoe.datasets.objects.geometry import LEAST_SHARE, share_inside
 from ringmoe.deployment.detector import Detector, ObjectPredictor
 from ringmoe.deployment.journal import Journal, Progress, check_outputs, files_of, kept_if_useful
 from ringmoe.deployment.object_journal import RowFile, TileRow, together
@@ -227,14 +227,12 @@ class _Search:
         size = np.array([self.columns.length, self.rows.length])
         placed = objects.boxes.astype(np.float64)
         placed[:, :2] += start
-        if objects.rotated:
-            centre = placed[:, :2]
-        else:
+        if not objects.rotated:
             placed[:, 2:] += start
-            centre = (placed[:, :2] + placed[:, 2:]) / 2
+        shown = share_inside(placed, *size) >= LEAST_SHARE  # by which labels count too
+        if not objects.rotated:
             placed = np.clip(placed, 0, np.tile(size, 2))
-        inside = ((centre >= 0) & (centre <= size)).all(axis=1) & (boxes.area(placed) > 0)
-        return Objects(placed, objects.classes, objects.scores).take(inside)
+        return Objects(placed, objects.classes, objects.scores).take(shown)
 
     def merged(self, found: tuple[Objects, np.ndarray] | None) -> Objects:
         """Each object once, of those of all tiles."""

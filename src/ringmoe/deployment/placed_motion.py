@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
-from rasterio.warp import transform as reproject
 
+from ringmoe.deployment.degrees import reproject
 from ringmoe.deployment.places import plane_around, to_map
+from ringmoe.errors import GeoreferenceError
 from ringmoe.scenes import Scene
 
 _SAME = 1e-3  # pixels: frames that are off by less lie on one grid
@@ -43,8 +44,10 @@ def _grid(scene: Scene) -> np.ndarray:
 def _plane_of(scene: Scene) -> str:
     """Metres around the middle of a scene (azimuthal equidistant)."""
     with to_map(scene) as project:
-        ((x, y),) = project(np.array([[scene.width / 2, scene.height / 2]]))
-    (longitude,), (latitude,) = reproject(scene.crs, "EPSG:4326", [x], [y])
+        middle = project(np.array([[scene.width / 2, scene.height / 2]]))
+    ((longitude, latitude),) = reproject(scene.crs, "EPSG:4326", middle)
+    if np.isnan(longitude):
+        raise GeoreferenceError(f"{scene.path}: its middle is not on Earth: cut it there")
     return plane_around(longitude, latitude)
 
 
@@ -52,6 +55,8 @@ def _fit(scene: Scene, plane: str) -> tuple[np.ndarray, np.ndarray]:
     """`(2, 2)` and `(2,)`: from pixels to metres of the plane."""
     pixels = _grid(scene)
     with to_map(scene) as project:
-        metres = np.array(reproject(scene.crs, plane, *project(pixels).T)).T
+        metres = reproject(scene.crs, plane, project(pixels))
+    known = np.isfinite(metres).all(axis=1)
+    pixels, metres = pixels[known], metres[known]
     found, *_ = np.linalg.lstsq(np.column_stack([pixels, np.ones(len(pixels))]), metres)
     return found[:2].T, found[2]

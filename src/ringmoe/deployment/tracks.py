@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rasterio.warp import transform as reproject
 
 from ringmoe import boxes
 from ringmoe.boxes import Objects
+from ringmoe.deployment.degrees import cut_line, reproject, to_degrees
 from ringmoe.deployment.object_writing import check_objects, has_place
 from ringmoe.deployment.places import plane_around, to_map
 from ringmoe.errors import ConfigError, GeoreferenceError
@@ -19,6 +20,8 @@ from ringmoe.files import replacing
 from ringmoe.scenes import Scene
 from ringmoe.tasks.tracking import Track
 from ringmoe.tasks.tracking.tracker import since_first
+
+logger = logging.getLogger(__name__)
 
 ENDINGS = (".geojson", ".json", ".txt")
 
@@ -110,7 +113,7 @@ def write_lines(
     """
     placed = all_placed(scenes)
     if placed:
-        points = _degrees(tracks, scenes)
+        tracks, points = _on_earth(tracks, _degrees(tracks, scenes))
         metres: list[Array] | None = _metres(points)
     else:
         points = in_one_frame(tracks, len(scenes), motion)
@@ -176,13 +179,20 @@ def _degrees(tracks: Sequence[Track], scenes: Sequence[Scene]) -> list[Array]:
         if not which:
             continue
         with to_map(scene) as project:
-            x, y = project(np.array([points[line][i] for line, i in which])).T
-        found = np.array(reproject(scene.crs, "EPSG:4326", x, y)).T
-        found[:, 0] = (found[:, 0] + 180) % 360 - 180
+            found = to_degrees(scene.crs, project(np.array([points[k][i] for k, i in which])))
         found = np.round(found, _DECIMALS)
         for (line, i), place in zip(which, found, strict=True):
             points[line][i] = place
     return points
+
+
+def _on_earth(tracks: Sequence[Track], points: Sequence[Array]) -> tuple[list[Track], list[Array]]:
+    """The same without what was found past the edge of the Earth, where there is no longitude."""
+    known = [np.isfinite(line).all(axis=1) for line in points]
+    if lost := sum(int((~some).sum()) for some in known):
+        logger.warning("%d detections lie past the edge of the Earth: left out of the lines", lost)
+    left = [(t.take(some), p[some]) for t, p, some in zip(tracks, points, known, strict=True)]
+    return [t for t, p in left if len(p)], [p for _, p in left if len(p)]
 
 
 def _at(one: Track, frame: int) -> Array:
@@ -195,7 +205,7 @@ def _metres(points: Sequence[Array]) -> list[Array]:
     for line in points:
         longitude, latitude = line[len(line) // 2]
         plane = plane_around(longitude, latitude)
-        lines.append(np.array(reproject("EPSG:4326", plane, *line.T)).T)
+        lines.append(reproject("EPSG:4326", plane, line))
     return lines
 
 
@@ -248,21 +258,7 @@ def _geometry(line: Array, *, cut: bool) -> dict[str, Any]:
     """A line; a point where there is but one detection."""
     if len(line) == 1:
         return {"type": "Point", "coordinates": line[0].tolist()}
-    parts = _parted(line) if cut else [line]
+    parts = cut_line(line, _DECIMALS) if cut else [line]
     if len(parts) == 1:
         return {"type": "LineString", "coordinates": parts[0].tolist()}
     return {"type": "MultiLineString", "coordinates": [part.tolist() for part in parts]}
-
-
-def _parted(line: Array) -> list[Array]:
-    """The same in parts that do not cross the antimeridian (RFC 7946, section 3.1.9)."""
-    jumps = np.flatnonzero(np.abs(np.diff(line[:, 0])) > 180).tolist()
-    parts, start, before = [], 0, np.zeros((0, 2))
-    for k in jumps:
-        side = np.sign(line[k, 0])  # 1 where it leaves eastward
-        beyond = line[k + 1, 0] + side * 360
-        share = (side * 180 - line[k, 0]) / (beyond - line[k, 0])
-        latitude = round(line[k, 1] + share * (line[k + 1, 1] - line[k, 1]), _DECIMALS)
-        parts.append(np.concatenate([before, line[start : k + 1], [[side * 180, latitude]]]))
-        start, before = k + 1, np.array([[-side * 180, latitude]])
-    return [*parts, np.concatenate([before, line[start:]])]

@@ -84,6 +84,8 @@ def test_a_gap_in_the_numbers_is_time():
     numbers = [1, 2, 3, 7, 8, 9]
     truth = [whole[n - 1] for n in numbers]
     assert scores(Tracking(classes=("ship",)), truth, detected(truth), numbers)["idf1"] == 1
+    rare = [40 * number for number in numbers]  # of every fortieth frame that the camera took
+    assert scores(Tracking(classes=("ship",)), truth, detected(truth), rare)["idf1"] == 1
 
 
 @pytest.mark.parametrize(

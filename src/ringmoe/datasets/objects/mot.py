@@ -44,7 +44,7 @@ def read_mot(root: Path, sequences: Sequence[Path], rotated: bool) -> Found:
             found.report("sequence without labels", folder, "its gt/gt.txt is empty, left out")
             continue
         lines = read_track_lines(folder / "gt" / "gt.txt", found)
-        frames = numbered(_pictures(folder, found), found)
+        frames = _from_one(numbered(_pictures(folder, found), found), lines, folder, found)
         add_frames(
             found,
             name,
@@ -170,6 +170,17 @@ def numbered(pictures: Sequence[Path], found: Found) -> dict[int, Path]:
         if (other := frames.setdefault(number, path)) != path:
             found.report("two pictures of one frame", path, f"left out, as {other} is there")
     return dict(sorted(frames.items()))
+
+
+def _from_one(
+    frames: dict[int, Path], lines: Sequence[Line], folder: Path, found: Found
+) -> dict[int, Path]:
+    """Frames as MOT counts them, where the names of the pictures begin with 0."""
+    if 0 not in frames or not lines or any(line[0] == 0 for line in lines):
+        return frames
+    reason = "its pictures count from 0 and its gt/gt.txt from 1: picture 0 is taken as frame 1"
+    found.report("pictures counted from 0", folder, reason)
+    return {number + 1: path for number, path in frames.items()}
 
 
 def _pictures(folder: Path, found: Found) -> list[Path]:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ringmoe.boxes import ObjectBatch, Objects, canonical
+from ringmoe.errors import ValueRangeError
 from ringmoe.sampling import mix, name_key
 from ringmoe.training import Terms
 
@@ -41,7 +42,11 @@ class Detections(ABC):
 
     @abstractmethod
     def objects(self) -> list[Objects]:
-        """Of each image: scored, by falling score, in pixels of the image that was given."""
+        """Of each image: scored, by falling score, in pixels of the image that was given.
+
+        Raises:
+            ValueRangeError: The model gives NaN or infinite numbers.
+        """
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,19 @@ class Selection:
             boxes=canonical(numbers) if numbers.shape[1] == 5 else numbers,
             classes=kind[kept].cpu().numpy(),
             scores=sure[kept].double().cpu().numpy(),
+        )
+
+
+def check_finite(*tensors: Tensor) -> None:
+    """Raise unless all is a number: NaN is no more than any threshold, and nothing would be found.
+
+    Raises:
+        ValueRangeError: Something is NaN or infinite.
+    """
+    if not all(bool(x.isfinite().all()) for x in tensors):
+        raise ValueRangeError(
+            "the detector gives NaN or infinite numbers: its weights, or the values of the image, "
+            "are not what they should be"
         )
 
 

@@ -28,6 +28,7 @@ from ringmoe.tasks.heads.detections import (
     DOUBT,
     Detections,
     Selection,
+    check_finite,
     covered,
     seeded,
 )
@@ -158,6 +159,13 @@ class _Proposals(RegionProposalNetwork):
             own[(own == 0) & covered(boxes, ignored)] = IGNORED
         return labels, matched
 
+    def filter_proposals(
+        self, proposals: Tensor, objectness: Tensor, image_shapes: Any, num_anchors: Any
+    ) -> tuple[Any, Any]:
+        if not self.training:
+            check_finite(proposals, objectness)
+        return super().filter_proposals(proposals, objectness, image_shapes, num_anchors)
+
     def compute_loss(
         self, objectness: Tensor, pred_bbox_deltas: Tensor, labels: Any, regression_targets: Any
     ) -> tuple[Tensor, Tensor]:
@@ -179,6 +187,12 @@ class _SecondStage(RoIHeads):
         if not len(scores):
             return scores.sum(), codes.sum()
         return fastrcnn_loss(scores, codes, labels, boxes)
+
+    def postprocess_detections(
+        self, class_logits: Tensor, box_regression: Tensor, proposals: Any, image_shapes: Any
+    ) -> tuple[Any, Any, Any]:
+        check_finite(class_logits, box_regression)
+        return super().postprocess_detections(class_logits, box_regression, proposals, image_shapes)
 
     def assign_targets_to_proposals(
         self, proposals: Any, gt_boxes: Any, gt_labels: Any

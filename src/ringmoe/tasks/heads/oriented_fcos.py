@@ -24,7 +24,13 @@ from torch.nn import functional as F
 
 from ringmoe.boxes import ObjectBatch, Objects, gaussian_distance, paired_iou
 from ringmoe.tasks.heads.blocks import ConvBlock, in_full
-from ringmoe.tasks.heads.detections import BoxLoss, Detections, Selection, inside
+from ringmoe.tasks.heads.detections import (
+    BoxLoss,
+    Detections,
+    Selection,
+    check_finite,
+    inside,
+)
 from ringmoe.tasks.heads.fpn import STRIDES, DetectionPyramid
 from ringmoe.training import Terms
 
@@ -146,6 +152,7 @@ class FCOSDetections(Detections):
     @torch.no_grad()
     def objects(self) -> list[Objects]:
         """Boxes of all levels together."""
+        check_finite(self.codes, self.scores)
         boxes = decode(self.codes, grid_of(self.shapes, self.codes))
         return [
             self.selection.of(*of_image)

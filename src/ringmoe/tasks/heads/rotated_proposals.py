@@ -19,6 +19,7 @@ from ringmoe.tasks.heads.detections import (
     CANDIDATES,
     DOUBT,
     Detections,
+    check_finite,
     covered,
     seeded,
 )
@@ -165,11 +166,13 @@ class OrientedRCNNDetections(Detections):
     @torch.no_grad()
     def objects(self) -> list[Objects]:
         """Proposals, classified and refined."""
+        check_finite(self.objectness, self.codes)
         found = []
         with without_autocast(self.maps[0]):
             for number in range(len(self.objectness)):
                 rois = _with_image(self._proposals(number, "testing"), number)
                 scores, codes = self.head.look(self.maps, rois)
+                check_finite(scores, codes)
                 boxes = decode_rotated(codes, rois[:, 1:])
                 found.append(self.head.selection.of(boxes, scores.softmax(1)[:, 1:]))
         return found

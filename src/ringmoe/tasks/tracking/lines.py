@@ -39,6 +39,11 @@ class Track:
         """`(K, 2)` x and y, in pixels of each frame."""
         return centres(self.boxes)
 
+    def take(self, which: np.ndarray) -> Track:
+        """The same with some of its detections."""
+        arrays = (self.frames, self.boxes, self.classes, self.scores)
+        return Track(self.id, *(array[which] for array in arrays))
+
 
 def tracks_of(frames: Sequence[Objects]) -> list[Track]:
     """The tracks of a sequence, by id.
