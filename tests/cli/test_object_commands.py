@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+import yaml
 from affine import Affine
 from PIL import Image
 from tests.cli.ships import write_scene, write_ships
@@ -106,6 +107,20 @@ def test_what_does_not_fit_is_told_in_one_line(
     assert predict(trained, *words.split()) == 2
     error = capsys.readouterr().err
     assert message in error.replace("\n", " ") and not list(tmp_path.iterdir())
+
+
+def test_other_images_are_not_scored_by_the_labels_of_the_run(trained, tmp_path, capsys):
+    """Where these were named by an absolute path; and of several processes one scores."""
+    run = tmp_path / "run"
+    shutil.copytree(trained / "run", run)
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["data"]["labels"] = str(tmp_path / "labels")
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    other = str(config["data"]["path"])
+    assert main(["evaluate", str(run), "--path", other]) == 2
+    assert "say where those of" in capsys.readouterr().err
+    assert main(["evaluate", str(run), "--path", other, "--labels", ".", "--json"]) == 0
+    assert "map50" in json.loads(capsys.readouterr().out)
 
 
 def test_pictures_are_not_drawn_over_what_is_read(tmp_path, capsys):

@@ -17,6 +17,9 @@ TILTED = [30, 20, 20, 10, math.pi / 6]
 CORNERS = [round(float(number), 4) for number in cxcywhr_to_corners(TILTED)]
 
 
+EDGES = ("xmin", "ymin", "xmax", "ymax")
+
+
 def pictures(folder, *names, height=48, width=64):
     for number, name in enumerate(names):
         save_png(folder / name, rgb(number, height, width))
@@ -307,6 +310,46 @@ def test_rare_classes_are_in_every_part(tmp_path):
     split = split_data(data, config)
     cars = [int(sum((data.label(i).classes == 0).sum() for i in split[part])) for part in split]
     assert cars == [4, 2, 0] and len(split["validation"]) == 10
+
+
+@pytest.mark.parametrize(("classes", "count"), [(3, 6), (100, 40), (300, 200)])
+def test_many_rare_classes_are_dealt_out_together(tmp_path, classes, count):
+    """One object an image: no class has an image for each part, the images have."""
+    rows = [(f"{n:03d}.png", f"kind{n % classes}", 2, 2, 9, 9) for n in range(count)]
+    pictures(tmp_path, *(row[0] for row in rows), height=16, width=16)
+    file = write_csv(tmp_path / "objects.csv", ("image", "class", *EDGES), *rows)
+    config = DataConfig(path=file, sensor="rgb-dn8", validation=0.2)
+    split = split_data(open_data(config, "boxes"), config)
+    assert len(split["validation"]) == round(0.2 * count)
+
+
+def test_lists_of_parts_with_blanks_in_the_names_of_images(tmp_path):
+    """VOC's lists of a class have 1, 0 or -1 behind the name."""
+    names = ("im a", "im b", "im c 1", "d")
+    pictures(tmp_path / "JPEGImages", *(f"{name}.png" for name in names))
+    for name in names:
+        write(tmp_path / "Annotations" / f"{name}.xml", voc(thing("ship", BNDBOX)))
+    lists = tmp_path / "ImageSets" / "Main"
+    write(lists / "train.txt", "im a\nd -1\n")
+    write(lists / "test.txt", "im b  1\nim c 1.png\n")
+    parts = {row.name.rpartition("/")[2]: row.part for row in opened(tmp_path).rows}
+    assert parts == {
+        "im a.png": "train", "d.png": "train", "im b.png": "test", "im c 1.png": "test",
+    }  # fmt: skip
+
+
+def test_one_image_of_a_csv_file_by_any_path_and_in_one_part(tmp_path):
+    pictures(tmp_path / "images", "a.png")
+    columns = ("image", "class", *EDGES, "split")
+    names = ("images/a.png", "./images/a.png", "images\\a.png", "images/../images/a.png")
+    rows = [(name, "ship", 2, 2, 9 + n, 9, "train") for n, name in enumerate(names)]
+    file = write_csv(
+        tmp_path / "objects.csv", columns, *rows, (names[0], "ship", 1, 1, 5, 5, "test")
+    )
+    data = opened(file)
+    assert data.names == ("images/a.png",) and len(data.objects[0]) == 5
+    assert [row.part for row in data.rows] == ["train"]
+    assert [problem.kind for problem in data.problems] == ["image in two parts"]
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -62,6 +62,12 @@ def test_a_pixel_too_far_is_no_problem(tmp_path):
     assert data.problems == () and data.objects[0].boxes.tolist() == [[0, 0, 9, 9]]
 
 
+def test_every_class_ignored_is_one_line(tmp_path):
+    path = a_coco(tmp_path, GOOD)
+    with pytest.raises(DatasetError, match="every class is one to ignore"):
+        opened(path, ignore=opened(path).classes)
+
+
 def test_unknown_classes(tmp_path, caplog):
     path = a_coco(tmp_path, GOOD, {**GOOD, "category_id": 77}, {**GOOD, "category_id": 78})
     data = opened(path)
@@ -157,6 +163,20 @@ def test_xml_in_any_encoding(tmp_path):
     assert data.classes == ("\u8239",) and len(data.objects[0]) == 1
     assert kinds(data) == ["label file that cannot be read"]
     assert "no-such-code" in str(data.problems[0])
+
+
+def test_xml_with_a_namespace_and_angles_of_no_known_unit(tmp_path):
+    pictures(tmp_path / "images", "a.png")
+    angle = "".join(
+        f"<{t}>{v}</{t}>" for t, v in zip(("cx", "cy", "w", "h"), (9, 9, 8, 4), strict=True)
+    )
+    angle = f"<rotated_bndbox>{angle}<angle>45</angle></rotated_bndbox>"
+    text = voc(thing("ship", BNDBOX), thing("ship", angle))
+    text = text.replace("<annotation>", '<annotation xmlns="http://example.org">', 1)
+    write(tmp_path / "xml" / "a.xml", text)
+    data = opened(tmp_path)
+    assert len(data.objects[0]) == 1
+    assert "rotated_bndbox has no corners" in str(data.problems[0])
 
 
 def test_coco_entries_of_any_kind(tmp_path):

@@ -35,6 +35,25 @@ class TestDrawing:
         np.testing.assert_allclose(found, (80, 240, 120, 200), atol=2)
         assert not near(drawn[130:190, 90:230], colour_of(1)).any()  # the middle is free
 
+    @pytest.mark.parametrize("corner", [(-9, 30), (50, -9), (112, -6), (-5, 70)])
+    def test_scores_of_what_an_edge_cuts_are_in_the_picture(self, corner):
+        x, y = corner
+        boxes, classes = np.array([[x, y, x + 30, y + 20.0]]), np.array([0])
+        with_score = draw_objects(GREY, boxes, classes, np.array([0.88]), zoom=4)
+        without = draw_objects(GREY, boxes, classes, zoom=4)
+        rows, columns = np.nonzero((with_score != without).any(-1))
+        assert len(rows) > 60 and rows.min() > 0 and columns.max() < 479
+
+    def test_a_legend_of_many_classes_and_of_odd_names(self):
+        """The commonest of fifty, and how many others there are; a name may look like a formula."""
+        names = [f"kind {n}" for n in range(48)] + ["$%$", "x" * 90]
+        classes = np.array([*range(48), *[48] * 3, *[49] * 2])
+        boxes = np.tile([[5.0, 5, 9, 9]], (len(classes), 1))
+        drawn = draw_objects(np.tile(GREY, (4, 4, 1)), boxes, classes, names=names, zoom=1)
+        plain = draw_objects(np.tile(GREY, (4, 4, 1)), boxes, classes, zoom=1)
+        rows, columns = np.nonzero((drawn != plain).any(-1))
+        assert columns.min() > 0 and columns.max() < 479 and rows.min() > 0
+
     def test_a_rotated_box(self):
         """45 degrees, 40 x 40: a diamond with tips 20 sqrt(2) = 28.3 pixels from the middle."""
         boxes = np.array([[60.0, 40, 40, 40, np.pi / 4]])

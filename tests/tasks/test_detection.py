@@ -257,6 +257,24 @@ def test_classes_of_objects_are_not_weighed(tmp_path):
         finetune("detection", config, Drawn(False), split={"train": [0, 1]}, progress=False)
 
 
+def test_images_of_objects_are_not_resized(tmp_path):
+    config = settings("nano", tmp_path / "run", resize=True)
+    with pytest.raises(ConfigError, match="resize: expected false, detection sees images in their"):
+        finetune("detection", config, Drawn(False), split={"train": [0, 1]}, progress=False)
+
+
+@every_task
+def test_a_model_in_double_precision_comes_back_so(tmp_path, task):
+    model = make_model(task).double()
+    path = save_task(model, tmp_path / "model", tile_size=64)
+    again = load_task(path)
+    assert {weight.dtype for weight in again.parameters()} == {torch.float64}
+    images = {name: one.to("cpu", torch.float64) for name, one in observe(draw_images()).items()}
+    found = [task.decode(one(images)) for one in (model.eval(), again)]
+    for own, loaded in zip(*found, strict=True):
+        assert (own.boxes == loaded.boxes).all() and (own.scores == loaded.scores).all()
+
+
 def test_a_detector_is_not_exported(tmp_path):
     from ringmoe.deployment import export_model
 

@@ -9,7 +9,7 @@ from ringmoe.cli._run_report import report_evaluation
 from ringmoe.errors import ConfigError
 from ringmoe.files import check_writable
 from ringmoe.tasks import Part, open_run
-from ringmoe.training import choose_device
+from ringmoe.training import choose_device, is_first_process
 
 
 def evaluate(
@@ -18,6 +18,7 @@ def evaluate(
     part: Part = "test",
     path: Path | None = None,
     tile_size: int | None = None,
+    labels: str | None = None,
     device: str = "auto",
     report: Path | None = None,
     json: bool = False,
@@ -33,15 +34,21 @@ def evaluate(
         path: Other labelled images in place of the run's own, read with the same settings.
         tile_size: Cut the other images into tiles of so many pixels; 0 takes them whole, which is
             how objects are counted; none as in the run.
+        labels: Where the other images' labels are, as `data.labels` of finetune; none for where
+            the run's were.
         device: Where to compute: auto, cpu, cuda.
         report: Write a page with the figures and with pictures of what the model says: a .html.
         json: Print JSON instead of tables.
     """
+    if not is_first_process():
+        return  # under torchrun the first does it all
     if tile_size is not None and path is None:
         raise ConfigError("tile_size: of other images (--path); the run's own are cut already")
+    if labels is not None and path is None:
+        raise ConfigError("labels: of other images (--path); the run knows those of its own")
     if report is not None:
         check_writable(report)
-    opened = open_run(run, path, choose_device(device), tile_size=tile_size)
+    opened = open_run(run, path, choose_device(device), tile_size=tile_size, labels=labels)
     figures = opened.evaluate(part)
     if report is not None:
         report_evaluation(opened, part, figures, report)

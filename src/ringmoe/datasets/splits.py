@@ -171,6 +171,9 @@ def _by_class(
     if not isinstance(data, LabelledFiles) or (data.class_of is None and data.objects is None):
         return _by_quota(names.tolist(), shares, seed)
     class_of = _rarest(data, members) if data.class_of is None else data.class_of[members]
+    _, place, size = np.unique(class_of, return_inverse=True, return_counts=True)
+    few = size[place] * min(shares) < 1  # too few for an image in each part: together
+    class_of = np.where(few, class_of.min() - 1, class_of)
     parts = np.zeros(len(members), np.int64)
     for index in np.unique(class_of):
         parts[class_of == index] = _by_quota(names[class_of == index].tolist(), shares, seed)

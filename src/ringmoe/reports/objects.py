@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +34,8 @@ TRUTH: Colour = (255, 255, 255)
 
 _SHORT = 640  # pixels: a smaller image is enlarged until its longer side has about as many
 _LABELLED = 60  # objects of an image that get their scores written beside them
+_LINE = 16  # pixels of a line of text
+_MOST_NAMES = 12  # classes in a legend
 _SHADE: Colour = (11, 16, 22)  # of rims: what is bright stands out on bright ground too
 
 
@@ -185,16 +188,19 @@ def _outline(
 
 
 def _label(axis: Any, boxes: np.ndarray, texts: Sequence[str], colours: np.ndarray) -> None:
-    """A text above the topmost corner of each box."""
+    """A text above the topmost corner of each box; inside the picture where that is not."""
     from matplotlib.patheffects import withStroke
 
+    (_, width), (height, _) = axis.get_xlim(), axis.get_ylim()
+    line = _LINE * width / (axis.figure.get_figwidth() * axis.figure.dpi)
     rim = [withStroke(linewidth=2.2, foreground=_rgb([_SHADE])[0])]
     for corners, text, colour in zip(
         _corners(boxes).reshape(-1, 4, 2), texts, colours, strict=True
     ):
+        x, y = min(corners.tolist(), key=lambda corner: (corner[1], corner[0]))
         axis.annotate(
             text,
-            min(corners.tolist(), key=lambda corner: (corner[1], corner[0])),
+            (min(max(x, 0), width - 1.5 * line), min(max(y, line), height)),
             xytext=(0, 2.5),
             textcoords="offset points",
             color=colour,
@@ -209,12 +215,18 @@ def _legend(axis: Any, classes: np.ndarray, names: Sequence[str]) -> None:
     from matplotlib.patches import Patch
 
     counts = np.bincount(classes, minlength=len(names))
-    axis.legend(
-        handles=[
-            Patch(color=_rgb([colour_of(i)])[0], label=f"{name}  {counts[i]}")
-            for i, name in enumerate(names)
-            if counts[i]
-        ],
+    common = np.sort(np.argsort(-counts, kind="stable")[: min(_MOST_NAMES, (counts > 0).sum())])
+    handles = [
+        Patch(
+            color=_rgb([colour_of(i)])[0],
+            label=f"{textwrap.shorten(names[i], 40, placeholder='...')}  {counts[i]}",
+        )
+        for i in common
+    ]
+    if rest := np.delete(counts, common).sum():
+        handles.append(Patch(alpha=0, label=f"others  {rest}"))
+    legend = axis.legend(
+        handles=handles,
         loc="lower left",
         facecolor=tuple(_rgb([_SHADE])[0]),
         edgecolor="none",
@@ -224,6 +236,8 @@ def _legend(axis: Any, classes: np.ndarray, names: Sequence[str]) -> None:
         handleheight=1,
         fontsize=9,
     )
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # a class may be called $1
 
 
 def _corners(boxes: np.ndarray) -> np.ndarray:

@@ -34,6 +34,8 @@ def make_task(
                 f"options.classes: the data have {', '.join(examples.classes)}, got "
                 f"{', '.join(map(str, given))}: name them in data.classes"
             )
+    if config.resize and examples.kind in ("boxes", "rotated-boxes"):
+        raise ConfigError(f"resize: expected false, {name} sees images in their own size")
     if config.balance_classes:
         if "class_weights" not in {field.name for field in fields(TASKS[name])}:
             raise ConfigError(f"balance_classes: expected false, task {name} weighs no classes")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,17 +23,18 @@ from ringmoe.datasets.cached import CachedExamples
 from ringmoe.datasets.config import DATES, PARTS
 from ringmoe.datasets.split_file import Split
 from ringmoe.errors import ConfigError
+from ringmoe.files import replacing
 from ringmoe.tasks.adaptation import merge_lora
 from ringmoe.tasks.building import make_loader, make_model, make_task
 from ringmoe.tasks.config import FinetuneConfig
-from ringmoe.tasks.evaluate import Figures, scalars, seen_by_metrics
+from ringmoe.tasks.evaluate import Figures, evaluate, scalars, seen_by_metrics
 from ringmoe.tasks.first_head import begin_with_probe
 from ringmoe.tasks.model import TaskModel
 from ringmoe.tasks.objective import Finetuning
 from ringmoe.tasks.saving import save_task
 from ringmoe.tasks.task import TASKS
 from ringmoe.tasks.task import to_plain as options_of
-from ringmoe.tasks.validation import Validation
+from ringmoe.tasks.validation import SETTLED, Validation
 from ringmoe.training import (
     RunFolder,
     RunResult,
@@ -129,8 +131,10 @@ def finetune(
             fit(trainer, loader, run, progress=progress, after_step=validation)
         best = validation.finish()
         if ranks.is_main:
-            if best is not None:
-                _settle(model, make_loader(cached, unseen, config))
+            whole = make_loader(cached, unseen, config)
+            # Of several processes all would have to score, and this one alone has the weights.
+            if best is not None and _settle(model, whole) and ranks.world_size == 1:
+                best = _scored(model, whole, run, best["step"])
             _save(model, config, run, best)
         ranks.wait()
     return run.result
@@ -160,8 +164,12 @@ def _open(
     return data, parts
 
 
-def _settle(model: TaskModel, loader: LabelledLoader) -> None:
-    """Choose what the task leaves open, with the best weights, on the validation part."""
+def _settle(model: TaskModel, loader: LabelledLoader) -> bool:
+    """Choose what the task leaves open, with the best weights, on the validation part.
+
+    Returns:
+        Whether that is not what it was before.
+    """
     before = model.task
     model.task = before.settled(lambda: seen_by_metrics(model, loader.epoch(before.cover)))
     given = options_of(before)
@@ -169,6 +177,15 @@ def _settle(model: TaskModel, loader: LabelledLoader) -> None:
     if chosen:
         found = ", ".join(f"{name} {value}" for name, value in chosen.items())
         logger.info("chosen on the validation part: %s", found)
+    return bool(chosen)
+
+
+def _scored(model: TaskModel, loader: LabelledLoader, run: RunFolder, step: int) -> Figures:
+    """What the weights of a step score with what was chosen; kept beside the validation's lines."""
+    figures = {"step": step, **evaluate(model, loader.epoch(model.task.cover))}
+    with replacing(run.path / SETTLED) as partial:
+        partial.write_text(json.dumps(figures) + "\n")
+    return figures
 
 
 def _save(model: TaskModel, config: FinetuneConfig, run: RunFolder, best: Figures | None) -> None:

@@ -21,7 +21,7 @@ from ringmoe.tasks.finetune import SPLIT
 from ringmoe.tasks.model import TaskModel
 from ringmoe.tasks.saving import load_task
 from ringmoe.tasks.task import TASKS
-from ringmoe.tasks.validation import FILE, best_of
+from ringmoe.tasks.validation import FILE, SETTLED, best_of
 from ringmoe.training import RunFolder, read_metrics
 
 Part = Literal["train", "validation", "test"]
@@ -51,7 +51,11 @@ def best_validation(path: Path) -> Figures | None:
     """What the best weights of a run scored on its validation part; None if it had none."""
     task, _, _ = run_settings(path)
     lines = RunFolder(path).path / FILE
-    return best_of(read_metrics(lines), TASKS[task]) if lines.exists() else None
+    best = best_of(read_metrics(lines), TASKS[task]) if lines.exists() else None
+    if best is None or not (path / SETTLED).exists():
+        return best
+    settled = json.loads((path / SETTLED).read_text())
+    return settled if settled["step"] == best["step"] else best
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +116,7 @@ def open_run(
     device: torch.device | str = "cpu",
     *,
     tile_size: int | None = None,
+    labels: str | None = None,
 ) -> OpenRun:
     """A run with its own labelled images, or with others that are read with the same settings.
 
@@ -120,9 +125,10 @@ def open_run(
         other: Other images and labels in place of the run's own.
         device: Where to compute.
         tile_size: Cut the others into tiles of so many pixels; 0 takes them whole, None the run's.
+        labels: Where the others' labels are, as `DataConfig.labels`; None for where the run's were.
 
     Raises:
-        ConfigError: The folder holds no run.
+        ConfigError: The folder holds no run, or the others would be scored by the run's own labels.
         CheckpointError: The model cannot be read.
         DatasetError: The images or labels are not there any more, or not laid out alike.
     """
@@ -134,7 +140,13 @@ def open_run(
     # by the model's class names: other data may hold fewer classes, or name none
     named = data.classes or list(model.task.classes)
     tile_size = data.tile_size if tile_size is None else tile_size
-    data = replace(data, path=other, classes=named, tile_size=tile_size)
+    labels = data.labels if labels is None else labels
+    if Path(labels).is_absolute() and labels == data.labels:
+        raise ConfigError(
+            f"{path}: its labels are {labels}, whatever images are given: say where those of "
+            f"{other} are (--labels)"
+        )
+    data = replace(data, path=other, classes=named, tile_size=tile_size, labels=labels)
     data.check()
     return OpenRun(path, config, data, model, open_data(data, model.task.label_kind), {})
 

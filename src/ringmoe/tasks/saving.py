@@ -143,5 +143,8 @@ def _load_own(model: TaskModel, file: Path) -> None:
         own = load_file(file)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{file}: cannot be read ({error})") from None
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if name in own:  # a head is made in single precision
+            tensor.data = tensor.data.to(own[name].dtype)
     backbone = {f"backbone.{name}": value for name, value in model.backbone.state_dict().items()}
     load_weights(model, backbone | own, file)

@@ -19,6 +19,7 @@ from ringmoe.training import RunFolder, Trainer, load_checkpoint, read_metrics, 
 from ringmoe.training.checkpoint import list_checkpoints, step_of
 
 FILE = "validation.jsonl"  # in the run folder: a line an evaluation
+SETTLED = "settled.json"  # the best line again, with what the task has chosen in the end
 
 
 def best_of(lines: Sequence[Figures], task: Task | type[Task]) -> Figures | None:

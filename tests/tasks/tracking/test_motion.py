@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 from benchmarks.tracking import detected, figures, seen_from, texture, turned
+from scipy import ndimage
 from tests.tasks.tracking.sequences import moving
 
 from ringmoe.boxes import Objects
@@ -55,6 +56,18 @@ def test_a_still_camera_is_still_and_an_empty_image_is_told():
     assert camera.failed == 1
     with pytest.raises(ShapeError, match="frame"):
         camera.step(np.zeros((3, 64, 64)))
+
+
+@pytest.mark.parametrize("smooth", [1.0, 2.0, 3.0])
+def test_frames_that_have_nothing_in_common_are_not_moved(smooth):
+    """As waves are from one frame to the next: some features agree by chance."""
+    random = np.random.default_rng(3)
+    for _ in range(4):
+        camera = CameraMotion()
+        for _ in range(2):
+            step = camera.step(ndimage.gaussian_filter(random.normal(size=(256, 256)), smooth))
+        assert camera.failed == 1
+        np.testing.assert_array_equal(step, np.eye(2, 3))
 
 
 def shaking(frames):

@@ -20,9 +20,11 @@ from ringmoe.errors import ConfigError, DatasetError
 from ringmoe.tasks import (
     TASKS,
     FinetuneConfig,
+    best_validation,
     evaluate,
     finetune,
     load_task,
+    open_run,
     save_task,
     task_from,
     to_plain,
@@ -200,12 +202,17 @@ def test_a_run_from_mot_folders_to_tracks_on_disk(tmp_path, capsys):
     words = f"finetune tracking --checkpoint {start} --out {tmp_path}/run --steps 4 --batch-size 4"
     words += f" --crop-size 64 --evaluate-every 2 --warmup-steps 1 --data.path {tmp_path}/data"
     words += " --data.sensor rgb-dn8 --data.validation 0.34 --options.channels 8 --device cpu"
+    words += " --options.high_score 0.9 --options.new_score 0.9"
     assert main([*words.split(), "--no-tensorboard", "--data.classes", "{square: 1}"]) == 0
     assert "report: " in capsys.readouterr().out
     page = (tmp_path / "run" / "report.html").read_text()
     assert page.count("data:image/") >= 2  # a frame with its detections, one with its tracks
     lines = (tmp_path / "run" / "validation.jsonl").read_text().splitlines()
     assert {"hota", "mota", "idf1", "map50"} <= set(json.loads(lines[-1]))
+    saved = open_run(tmp_path / "run")
+    assert saved.model.task.high_score < 0.9  # chosen: and what is shown is scored with it
+    best = best_validation(tmp_path / "run")
+    assert best.pop("step") in (2, 4) and best == saved.evaluate("validation")
     out = [tmp_path / "t.txt", tmp_path / "t.geojson"]
     words = ["track", tmp_path / "run", tmp_path / "data" / "s1", "--out", *out, "--fps", "2"]
     words += ["--picture", tmp_path / "t.png"]

@@ -115,6 +115,8 @@ def _classes(found: Found, config: DataConfig) -> tuple[tuple[str, ...], dict[st
             found_names = {name for said in found.annotations for name in said.names}
             names = found.classes or sorted(found_names, key=number_first)
             names = [name for name in names if name not in ignored]
+            if found_names and not names:
+                raise DatasetError(f"{config.path}: every class is one to ignore: ignore fewer")
         codes = {name: name for name in names}
     index_of = {name: index for index, name in enumerate(codes)}
     index_of |= {str(code): index_of[name] for name in codes for code in listed(codes[name])}

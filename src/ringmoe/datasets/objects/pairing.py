@@ -13,6 +13,8 @@ from ringmoe.datasets.objects.annotations import Annotations, Found
 from ringmoe.datasets.table import PART_NAMES, Row
 from ringmoe.errors import DatasetError
 
+_FLAG = re.compile(r"\s+(-1|0|1)$")  # of VOC's lists of a class
+
 
 class LabelFileError(Exception):
     """A label file says nothing that can be understood; the message says why."""
@@ -122,7 +124,7 @@ def read_part_lists(folder: Path) -> dict[str, str]:
 
 
 def read_names(file: Path) -> list[str]:
-    """The stems of a list of files, a name or path a line; what follows a blank is passed over.
+    """The stems of a list of files, a name or path a line, as of VOC perhaps with 1, 0 or -1.
 
     Raises:
         DatasetError: It cannot be read.
@@ -131,7 +133,7 @@ def read_names(file: Path) -> list[str]:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{file}: cannot be read as a list of names ({error})") from None
-    words = (line.split()[0] for line in lines if line.split())
+    words = (_FLAG.sub("", line.strip()) for line in lines if line.strip())
     return [_stem(word.replace("\\", "/").rpartition("/")[2]) for word in words]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -50,12 +51,14 @@ def read_object_csv(file: Path, rotated: bool) -> Found:
     columns, listed = csv_lines(file)
     box_columns, class_column = _columns(file, columns)
     for where, given in listed:
-        image = given["image"].replace("\\", "/")
-        if not image:
+        if not given["image"]:
             continue
+        image = _path(given["image"])
         objects = lines.setdefault(image, [])
         try:
-            parts.setdefault(image, part_named(given.get("split", ""), str(file)))
+            part = part_named(given.get("split", ""), str(file))
+            if parts.setdefault(image, part) != part:
+                found.report("image in two parts", where, f"{image} is taken for {parts[image]}")
             if given[class_column] or any(given[name] for name in box_columns):
                 objects.append(_object(given, box_columns, class_column, rotated))
         except (ValueError, OverflowError, DatasetError) as error:
@@ -74,6 +77,12 @@ def read_object_csv(file: Path, rotated: bool) -> Found:
         said = Annotations.of(boxes, names, ignored, rotated, ids if "id" in columns else None)
         found.add(row, said)
     return found
+
+
+def _path(text: str) -> str:
+    """One way to write a path, perhaps of Windows: a/b.png for ./a/b.png too."""
+    text = text.replace("\\", "/")
+    return text if "://" in text else posixpath.normpath(text)
 
 
 def _columns(file: Path, columns: tuple[str, ...]) -> tuple[tuple[str, ...], str]:

@@ -87,7 +87,10 @@ def _size(root: Element) -> tuple[int, int] | None:
 def _parse(data: bytes) -> Element:
     """XML in any encoding that Python knows; the parser itself knows none of several bytes."""
     declared = _DECLARED.match(data)
-    return ElementTree.fromstring(data.decode(declared[1].decode()) if declared else data)
+    root = ElementTree.fromstring(data.decode(declared[1].decode()) if declared else data)
+    for element in root.iter():
+        element.tag = element.tag.rpartition("}")[2]  # without a namespace
+    return root
 
 
 def report_upright(found: Found, path: object, count: int) -> None:
@@ -119,6 +122,8 @@ def _box(thing: Element, rotated: bool, first_pixel: int) -> tuple[np.ndarray, b
         for corners in _CORNERS:
             if box.find(corners[0]) is not None:
                 return quadrilateral_to_cxcywhr(_numbers(box, corners)), True
+        if tag == "rotated_bndbox":  # SSDD's; degrees or radians, nobody knows
+            raise LookupError("rotated_bndbox has no corners x1 to y4")
         return from_convention(_numbers(box, ("cx", "cy", "w", "h", "angle")), "rolabelimg"), True
     box = thing.find("bndbox")
     if box is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
+from scipy import ndimage
 
 from ringmoe import boxes
 from ringmoe.boxes import Objects
@@ -13,6 +14,10 @@ from ringmoe.errors import MissingDependencyError, ShapeError
 Method = Literal["sift", "orb", "sparseOptFlow", "ecc"]
 
 _EDGE = 1000  # pixels to which longer frames are shrunk
+_ZOOM = (0.25, 4.0)  # of areas: beyond, no two frames of a video follow one another
+_SHARED = 0.1  # of the frame that must be in both
+_ALIKE = 0.3  # correlation of a frame with the one before, moved
+_SAME = 0.02  # by which it may be less than unmoved: resampling costs some
 _CONTRAST = (1.0, 99.0)  # percentiles that become black and white
 
 
@@ -75,12 +80,45 @@ class CameraMotion:
         colours = np.repeat(picture[:height, :width, None], 3, axis=2)
         around = None if objects is None else _around(objects)
         found = np.asarray(self._estimator.estimate(colours, around), np.float64)
-        if last is not None and (found == np.eye(2, 3)).all() and (picture != last).any():
-            self.failed += 1  # to the last bit: what the estimator gives where it gives up
+        if last is not None and (picture != last).any():
+            # The identity to the last bit is what the estimator gives where it gives up.
+            before, now = (_shrunk(p[:height, :width], shrink) for p in (last, picture))
+            here = np.column_stack([found[:, :2], found[:, 2] / shrink])
+            if (found == np.eye(2, 3)).all() or not _fits(before, now, here):
+                self.failed += 1
+                return np.eye(2, 3)
         # OpenCV counts from the middle of the first pixel, here of the smaller image.
         middle = np.full(2, shrink / 2)
         found[:, 2] += middle - found[:, :2] @ middle
         return found
+
+
+def _shrunk(picture: np.ndarray, shrink: int) -> np.ndarray:
+    height, width = picture.shape
+    return picture.reshape(height // shrink, shrink, width // shrink, shrink).mean((1, 3))
+
+
+def _fits(last: np.ndarray, picture: np.ndarray, found: np.ndarray) -> bool:
+    """Whether the last picture, moved so, is like this one, and more so than as it was.
+
+    Few features that agree by chance give any turn and zoom.
+    """
+    linear, shift = found[:, :2], found[:, 2]
+    if not _ZOOM[0] < np.linalg.det(linear) < _ZOOM[1]:
+        return False
+    back = np.linalg.inv(linear)[::-1, ::-1]  # of rows and columns
+    start = -back @ shift[::-1]
+    moved = ndimage.affine_transform(last, back, start, order=1, cval=np.nan)
+    both = np.isfinite(moved)
+    if both.mean() < _SHARED:
+        return False
+    alike, before = (_correlation(one[both], picture[both]) for one in (moved, last))
+    return alike > _ALIKE and alike >= before - _SAME
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> float:
+    a, b = a - a.mean(), b - b.mean()
+    return float((a * b).sum() / max(np.sqrt((a * a).sum() * (b * b).sum()), 1e-9))
 
 
 def _as_bytes(image: np.ndarray, valid: np.ndarray | None) -> np.ndarray:
