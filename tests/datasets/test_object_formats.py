@@ -323,19 +323,20 @@ def test_many_rare_classes_are_dealt_out_together(tmp_path, classes, count):
     assert len(split["validation"]) == round(0.2 * count)
 
 
-def test_lists_of_parts_with_blanks_in_the_names_of_images(tmp_path):
+def test_lists_of_parts_with_blanks_in_the_names_of_images(tmp_path, caplog):
     """VOC's lists of a class have 1, 0 or -1 behind the name."""
     names = ("im a", "im b", "im c 1", "d")
     pictures(tmp_path / "JPEGImages", *(f"{name}.png" for name in names))
     for name in names:
         write(tmp_path / "Annotations" / f"{name}.xml", voc(thing("ship", BNDBOX)))
     lists = tmp_path / "ImageSets" / "Main"
-    write(lists / "train.txt", "im a\nd -1\n")
+    write(lists / "train.txt", "im a\nd -1\nim b\n")
     write(lists / "test.txt", "im b  1\nim c 1.png\n")
     parts = {row.name.rpartition("/")[2]: row.part for row in opened(tmp_path).rows}
     assert parts == {
         "im a.png": "train", "d.png": "train", "im b.png": "test", "im c 1.png": "test",
     }  # fmt: skip
+    assert "train.txt: 1 names stand in the list of another part, first im b (test)" in caplog.text
 
 
 def test_one_image_of_a_csv_file_by_any_path_and_in_one_part(tmp_path):

@@ -31,6 +31,8 @@ from ringmoe.tasks.tracking import CameraMotion, Track, TrackerOptions, track, t
 
 logger = logging.getLogger(__name__)
 
+_LEFT_OUT = "frame left out: %s"
+
 
 @dataclass(frozen=True, eq=False)
 class VideoResult:
@@ -186,8 +188,10 @@ def _open(
         try:
             scenes[place] = open_frame(path)
         except (RingmoeError, OSError) as error:
-            _skip(skipped, path, error)
+            skipped.append(_why(path, error))
     _check_any(scenes, frames, skipped)
+    for line in skipped:
+        logger.warning(_LEFT_OUT, line)
     first, *others = scenes.values()
     for scene in others:
         if (scene.height, scene.width) != (first.height, first.width):
@@ -214,7 +218,8 @@ def _looked_at(
             objects = look(scene)
             step = np.eye(2, 3) if camera is None else _step(camera, scene, objects)
         except (SceneReadError, ValueRangeError, OSError) as error:
-            _skip(skipped, frames.paths[place], error)
+            skipped.append(_why(frames.paths[place], error))
+            logger.warning(_LEFT_OUT, skipped[-1])
             continue
         found[place] = objects, step
     _check_any(found, frames, skipped)
@@ -236,11 +241,10 @@ def _step(camera: CameraMotion, scene: Scene, objects: Objects) -> np.ndarray:
     return camera.step(raster.values, objects, raster.valid)
 
 
-def _skip(skipped: list[str], path: Path, error: Exception) -> None:
+def _why(path: Path, error: Exception) -> str:
+    """Which frame, and what is wrong with it, in one line."""
     reason = " ".join(str(error).split()) or type(error).__name__
-    line = reason if str(path) in reason else f"{path}: {reason}"
-    logger.warning("frame left out: %s", line)
-    skipped.append(line)
+    return reason if str(path) in reason else f"{path}: {reason}"
 
 
 def _check_any(found: object, frames: Frames, skipped: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -12,6 +13,8 @@ from ringmoe.datasets.images import IMAGE_SUFFIXES
 from ringmoe.datasets.objects.annotations import Annotations, Found
 from ringmoe.datasets.table import PART_NAMES, Row
 from ringmoe.errors import DatasetError
+
+logger = logging.getLogger(__name__)
 
 _FLAG = re.compile(r"\s+(-1|0|1)$")  # of VOC's lists of a class
 
@@ -113,13 +116,22 @@ def part_in(path: Path, root: Path) -> str:
 
 
 def read_part_lists(folder: Path) -> dict[str, str]:
-    """Stem to part of the lists train.txt, val.txt and test.txt in a folder, a name a line."""
+    """Stem to part of the lists train.txt, val.txt and test.txt in a folder, a name a line.
+
+    What two lists name is of the first by name: of the test before that of training.
+    """
     part_of: dict[str, str] = {}
     for path in sorted(folder.glob("*.txt")):
         part = PART_NAMES.get(path.stem.lower())
         if not part:
             continue
-        part_of |= dict.fromkeys(read_names(path), part)
+        named = dict.fromkeys(read_names(path), part)
+        if twice := [name for name in named if part_of.get(name, part) != part]:
+            logger.warning(
+                "%s: %d names stand in the list of another part, first %s (%s)",
+                *(path, len(twice), twice[0], part_of[twice[0]]),
+            )
+        part_of = named | part_of
     return part_of
 
 
