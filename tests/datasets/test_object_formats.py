@@ -321,6 +321,8 @@ def test_many_rare_classes_are_dealt_out_together(tmp_path, classes, count):
     config = DataConfig(path=file, sensor="rgb-dn8", validation=0.2)
     split = split_data(open_data(config, "boxes"), config)
     assert len(split["validation"]) == round(0.2 * count)
+    seen = {int(row[1][4:]) for row in np.array(rows)[split["validation"]]}
+    assert len(seen) == min(len(split["validation"]), classes)  # as many classes as there can be
 
 
 def test_lists_of_parts_with_blanks_in_the_names_of_images(tmp_path, caplog):

@@ -153,11 +153,11 @@ def _scene(data: LabelledData, index: int) -> str:
 
 def _by_quota(names: Sequence[str], shares: Sequence[float], seed: int) -> np.ndarray:
     """The part of each name: a function of names and seed, whatever their order."""
-    order = np.argsort(mix(seed, np.array([name_key(name) for name in names])), kind="stable")
+    order = np.argsort(_drawn(names, seed), kind="stable")
     count, parts = len(names), np.zeros(len(names), np.int64)
     start = 0
     for part, share in enumerate(shares[1:], 1):
-        stop = start + max(round(share * count), int(count > len(shares)))
+        stop = start + _quota(share, count, shares)
         parts[order[start:stop]] = part
         start = stop
     return parts
@@ -172,12 +172,35 @@ def _by_class(
         return _by_quota(names.tolist(), shares, seed)
     class_of = _rarest(data, members) if data.class_of is None else data.class_of[members]
     _, place, size = np.unique(class_of, return_inverse=True, return_counts=True)
-    few = size[place] * min(shares) < 1  # too few for an image in each part: together
-    class_of = np.where(few, class_of.min() - 1, class_of)
+    few = size[place] * min(shares) < 1  # of a class that has no image for each part
     parts = np.zeros(len(members), np.int64)
-    for index in np.unique(class_of):
+    for index in np.unique(class_of[~few]):
         parts[class_of == index] = _by_quota(names[class_of == index].tolist(), shares, seed)
+    parts[few] = _one_in_many(names[few].tolist(), class_of[few], shares, seed)
     return parts
+
+
+def _one_in_many(
+    names: Sequence[str], classes: np.ndarray, shares: Sequence[float], seed: int
+) -> np.ndarray:
+    """The part of each name, those of other parts than the first far apart in order of classes."""
+    left = np.lexsort((_drawn(names, seed), classes))
+    parts = np.zeros(len(names), np.int64)
+    for part, share in enumerate(shares[1:], 1):
+        count = _quota(share, len(names), shares)
+        taken = ((np.arange(count) + 0.5) * len(left) / max(count, 1)).astype(np.int64)
+        parts[left[taken]] = part
+        left = np.delete(left, taken)
+    return parts
+
+
+def _drawn(names: Sequence[str], seed: int) -> np.ndarray:
+    return mix(seed, np.array([name_key(name) for name in names], np.uint64))
+
+
+def _quota(share: float, count: int, shares: Sequence[float]) -> int:
+    """How many of so many; one at least where there is one for each part."""
+    return max(round(share * count), int(count > len(shares)))
 
 
 def _by_sequence(
