@@ -298,63 +298,6 @@ def test_a_changed_box_is_another_data_set(tmp_path):
     assert prints[0] == prints[2] != prints[1]
 
 
-def test_rare_classes_are_in_every_part(tmp_path):
-    """30 images have ships, 6 of them a car too: validation gets a third of those six."""
-    rows = [(f"{n:02d}.png", kind, 2, 2, 9, 9) for n in range(30) for kind in ("ship", "car")]
-    rows = [row for row in rows if row[1] == "ship" or int(row[0][:2]) % 5 == 0]
-    pictures(tmp_path, *(f"{n:02d}.png" for n in range(30)), height=16, width=16)
-    columns = ("image", "class", "xmin", "ymin", "xmax", "ymax")
-    file = write_csv(tmp_path / "objects.csv", columns, *rows)
-    config = DataConfig(path=file, sensor="rgb-dn8", validation=1 / 3)
-    data = open_data(config, "boxes")
-    split = split_data(data, config)
-    cars = [int(sum((data.label(i).classes == 0).sum() for i in split[part])) for part in split]
-    assert cars == [4, 2, 0] and len(split["validation"]) == 10
-
-
-@pytest.mark.parametrize(("classes", "count"), [(3, 6), (100, 40), (300, 200)])
-def test_many_rare_classes_are_dealt_out_together(tmp_path, classes, count):
-    """One object an image: no class has an image for each part, the images have."""
-    rows = [(f"{n:03d}.png", f"kind{n % classes}", 2, 2, 9, 9) for n in range(count)]
-    pictures(tmp_path, *(row[0] for row in rows), height=16, width=16)
-    file = write_csv(tmp_path / "objects.csv", ("image", "class", *EDGES), *rows)
-    config = DataConfig(path=file, sensor="rgb-dn8", validation=0.2)
-    split = split_data(open_data(config, "boxes"), config)
-    assert len(split["validation"]) == round(0.2 * count)
-    seen = {int(row[1][4:]) for row in np.array(rows)[split["validation"]]}
-    assert len(seen) == min(len(split["validation"]), classes)  # as many classes as there can be
-
-
-def test_lists_of_parts_with_blanks_in_the_names_of_images(tmp_path, caplog):
-    """VOC's lists of a class have 1, 0 or -1 behind the name."""
-    names = ("im a", "im b", "im c 1", "d")
-    pictures(tmp_path / "JPEGImages", *(f"{name}.png" for name in names))
-    for name in names:
-        write(tmp_path / "Annotations" / f"{name}.xml", voc(thing("ship", BNDBOX)))
-    lists = tmp_path / "ImageSets" / "Main"
-    write(lists / "train.txt", "im a\nd -1\nim b\n")
-    write(lists / "test.txt", "im b  1\nim c 1.png\n")
-    parts = {row.name.rpartition("/")[2]: row.part for row in opened(tmp_path).rows}
-    assert parts == {
-        "im a.png": "train", "d.png": "train", "im b.png": "test", "im c 1.png": "test",
-    }  # fmt: skip
-    assert "train.txt: 1 names stand in the list of another part, first im b (test)" in caplog.text
-
-
-def test_one_image_of_a_csv_file_by_any_path_and_in_one_part(tmp_path):
-    pictures(tmp_path / "images", "a.png")
-    columns = ("image", "class", *EDGES, "split")
-    names = ("images/a.png", "./images/a.png", "images\\a.png", "images/../images/a.png")
-    rows = [(name, "ship", 2, 2, 9 + n, 9, "train") for n, name in enumerate(names)]
-    file = write_csv(
-        tmp_path / "objects.csv", columns, *rows, (names[0], "ship", 1, 1, 5, 5, "test")
-    )
-    data = opened(file)
-    assert data.names == ("images/a.png",) and len(data.objects[0]) == 5
-    assert [row.part for row in data.rows] == ["train"]
-    assert [problem.kind for problem in data.problems] == ["image in two parts"]
-
-
 @pytest.mark.parametrize("seed", range(5))
 def test_the_smallest_rectangle(seed):
     """No rectangle that is turned by any of 2000 angles is smaller, and all points are inside."""

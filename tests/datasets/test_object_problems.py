@@ -12,7 +12,6 @@ from tests.datasets.small_files import rgb, save_png, stripes, write_csv
 from tests.datasets.test_object_formats import (
     BNDBOX,
     coco,
-    mot,
     opened,
     pictures,
     thing,
@@ -217,32 +216,6 @@ def test_labels_together_and_images_in_their_parts(tmp_path):
     assert "several images are called c.*" in str(data.problems[0])
 
 
-def test_csv_of_another_encoding_or_with_odd_numbers(tmp_path):
-    columns = ("image", "class", "xmin", "ymin", "xmax", "ymax", "id")
-    pictures(tmp_path, "a.png")
-    lines = [("a.png", "ship", 1, 1, 9, 9, number) for number in (4, "inf", 1.5, 1e30)]
-    file = write_csv(tmp_path / "objects.csv", columns, *lines)
-    data = opened(file)
-    assert data.objects[0].ids.tolist() == [4]
-    assert [p.kind for p in data.problems] == ["line that cannot be read"] * 3
-    file.write_bytes(file.read_bytes().replace(b"ship", "b\xe2teau".encode("latin-1")))
-    with pytest.raises(DatasetError, match=r"is no UTF-8 .*: save it as UTF-8"):
-        opened(file)
-
-
-@pytest.mark.parametrize(
-    ("quote", "kind"),
-    [('"ship', "line that cannot be read"), ('"' + "x" * 140_000, "labels without image")],
-)
-def test_a_quote_that_nobody_closed_spoils_its_own_line(tmp_path, quote, kind):
-    columns = ("image", "class", "xmin", "ymin", "xmax", "ymax")
-    pictures(tmp_path, "a.png")
-    lines = [f"a.png,{name},1,1,9,9" for name in ("ship", quote, "ship")]
-    data = opened(write(tmp_path / "objects.csv", "\n".join([",".join(columns), *lines])))
-    assert len(data.objects[0]) == 2 and kinds(data) == [kind]
-    assert len(data.problems) == 1 and "x" * 100 not in str(data.problems[0])
-
-
 def test_rotated_boxes_that_reach_far_out(tmp_path):
     """What lies on an edge is whole; of what hardly shows, its label may be wrong."""
     pictures(tmp_path / "images", "a.png")
@@ -253,28 +226,6 @@ def test_rotated_boxes_that_reach_far_out(tmp_path):
     assert data.objects[0].boxes[0, 2:4].tolist() == [14, 10]
     assert [str(p) for p in data.problems if "(-235, 15, 530, 10, " in str(p)]
     assert kinds(data) == ["box partly outside the image"] and len(data.problems) == 1
-
-
-def test_frames_that_are_missing(tmp_path):
-    bad = "x,1,1,1,9,9,1,1,1", "1,1,2,2,9,9,1,1,1", "8,1,1,1,9,9,1,1,1", "1,1e30,1,1,9,9,1,1,1"
-    mot(tmp_path, "a", (1, 2, 5), "1,1,1,1,9,9,1,1,1", *bad)
-    write(tmp_path / "a" / "seqinfo.ini", "no section")
-    mot(tmp_path, "b", (), "1,1,1,1,9,9,1,1,1")
-    mot(tmp_path, "c", (1, 2))
-    data = opened(tmp_path)
-    assert data.names == ("a/000001", "a/000002", "a/000005")
-    assert [len(objects) for objects in data.objects] == [1, 0, 0]
-    assert kinds(data) == [
-        "frame without image",
-        "frames missing",
-        "line that cannot be read",
-        "object twice in a frame",
-        "seqinfo.ini that cannot be read",
-        "sequence without labels",
-        "sequence without pictures",
-    ]
-    said = {problem.kind: problem.reason for problem in data.problems}
-    assert said["frames missing"] == "a has frames 2 and 5, none of the 2 between"
 
 
 def test_a_jpeg_is_no_mask(tmp_path):
@@ -343,24 +294,6 @@ def test_labels_of_an_image_of_another_size(tmp_path):
         assert data.names == tuple(f"images/{number}.png" for number in kept)
         assert kinds(data) == ["image of another size than its labels say"]
         assert "has 48 x 64 pixels, its labels are of " in str(data.problems[0])
-
-
-def test_boxes_of_no_known_identity_are_all_kept(tmp_path):
-    """-1 of MOTChallenge's detections; half an identity is none."""
-    box = "9,9,1,1,1"
-    lines = f"1,-1,1,1,{box}", f"1,-1,9,9,{box}", f"2,1.5,1,1,{box}", f"2,2.0,1,1,{box}"
-    mot(tmp_path, "a", (1, 2), *lines)
-    data = opened(tmp_path)
-    assert [objects.ids.tolist() for objects in data.objects] == [[-1, -1], [2]]
-    assert kinds(data) == ["line that cannot be read"]
-
-
-def test_a_sequence_without_labels_is_listed(tmp_path):
-    mot(tmp_path, "a", (1,), "1,1,1,1,9,9,1,1,1")
-    mot(tmp_path, "b", (1, 2))
-    (tmp_path / "b" / "gt" / "gt.txt").unlink()
-    data = opened(tmp_path)
-    assert data.names == ("a/000001",) and kinds(data) == ["sequence without labels"]
 
 
 def test_two_images_of_one_id(tmp_path):
