@@ -7,6 +7,7 @@ from PIL import Image
 from ringmoe.errors import ConfigError, WriteError
 from ringmoe.reports.objects import (
     TRUTH,
+    _short,
     check_picture,
     colour_of,
     draw_objects,
@@ -53,6 +54,9 @@ class TestDrawing:
         plain = draw_objects(np.tile(GREY, (4, 4, 1)), boxes, classes, zoom=1)
         rows, columns = np.nonzero((drawn != plain).any(-1))
         assert columns.min() > 0 and columns.max() < 479 and rows.min() > 0
+
+    def test_a_long_name_keeps_its_beginning(self):
+        assert _short("x" * 90) == "x" * 37 + "..." and _short("small ship") == "small ship"
 
     def test_a_rotated_box(self):
         """45 degrees, 40 x 40: a diamond with tips 20 sqrt(2) = 28.3 pixels from the middle."""

@@ -24,7 +24,7 @@ from ringmoe.tasks.building import make_loader
 from ringmoe.tasks.evaluate import Figures
 from ringmoe.tasks.tracking import TrackerOptions, track, tracks_of
 from ringmoe.tasks.tracking.task import sequence_and_frame
-from ringmoe.tasks.tracking.tracker import usual_step
+from ringmoe.tasks.tracking.tracker import frame_times
 
 THRESHOLD = 0.4  # the score from which detections are drawn
 IMAGES, MAPS = 12, 8  # that are shown
@@ -127,10 +127,11 @@ def _tracks(
     views = []
     for sequence in sorted(frames)[:SEQUENCES]:
         numbers = sorted(frames[sequence])[:FRAMES]
-        times = [number / usual_step(numbers) for number in numbers]
         members = np.array([frames[sequence][number] for number in numbers])
         seen = list(_seen(run, members, task.decode))
-        tracks = tracks_of(track([frame.said for frame in seen], options, times=times))
+        tracks = tracks_of(
+            track([frame.said for frame in seen], options, times=frame_times(numbers))
+        )
         last = len(seen) - 1
         views.append(
             TrackView(

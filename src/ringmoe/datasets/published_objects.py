@@ -81,14 +81,16 @@ def _read(benchmark: ObjectBenchmark, part: Part, root: Path, kind: LabelKind) -
         # The folder has the images of all parts: those of another are not amiss.
         found.problems = [p for p in found.problems if p.kind != "image without labels"]
         return found
-    files = _of_part(root, part, images, _files(labels, {".xml", ".txt"}))
+    listed = _there(root, (part.names,), "") if part.names else None
+    names = None if listed is None else read_names(listed)
+    files = _of_part(root, names, images, _files(labels, {".xml", ".txt"}))
     if benchmark.format == "DOTA":
         return read_dota(files, rotated)
     found = read_voc(
         files, rotated, class_tag=benchmark.class_tag, first_pixel=benchmark.first_pixel
     )
-    if part.names:
-        _report_lacking(_there(root, (part.names,), ""), files, found)
+    if listed is not None and names is not None:
+        _report_lacking(listed, names, files, found)
     return _renamed(found, benchmark)
 
 
@@ -114,20 +116,21 @@ def _files(
     )
 
 
-def _of_part(root: Path, part: Part, images: tuple[Path, ...], labels: tuple[Path, ...]) -> Files:
+def _of_part(
+    root: Path, names: list[str] | None, images: tuple[Path, ...], labels: tuple[Path, ...]
+) -> Files:
     """Only what the part's list names; without one, the labels of the part's images."""
-    if part.names:
-        listed = _there(root, (part.names,), "")
-        wanted = set(read_names(listed))
+    if names is not None:
+        wanted = set(names)
         images = tuple(path for path in images if path.stem in wanted)
         labels = tuple(path for path in labels if path.stem in wanted)
     return Files(root, images, labels, {}, parted=False)
 
 
-def _report_lacking(listed: Path, files: Files, found: Found) -> None:
+def _report_lacking(listed: Path, names: list[str], files: Files, found: Found) -> None:
     """Say what a list names and neither an image nor a label file is called."""
     there = {path.stem for path in (*files.images, *files.labels)}
-    for name in read_names(listed):
+    for name in names:
         if name not in there:
             reason = f"it lists {name}, of which there is neither image nor labels"
             found.report("listed image that is not there", listed, reason)

@@ -14,7 +14,7 @@ from pathlib import Path
 from ringmoe.datasets.images import frame_numbers, images_in
 from ringmoe.datasets.objects.mot import IMAGE_FOLDERS
 from ringmoe.errors import DatasetError
-from ringmoe.tasks.tracking.tracker import usual_step
+from ringmoe.tasks.tracking.tracker import frame_times, usual_step
 
 logger = logging.getLogger(__name__)
 
@@ -44,14 +44,14 @@ class Frames:
     @property
     def times(self) -> list[float]:
         """Of the frames, in frame intervals since the first."""
-        return [(number - self.numbers[0]) / self.unit for number in self.numbers]
+        return frame_times(self.numbers)
 
     @property
     def gaps(self) -> list[tuple[int, int, int]]:
         """Number before, number after, and how many frames are missing between the two."""
-        found = []
+        found, unit = [], self.unit
         for before, after in itertools.pairwise(self.numbers):
-            if missing := round((after - before) / self.unit) - 1:
+            if missing := round((after - before) / unit) - 1:
                 found.append((before, after, missing))
         return [gap for gap in found if gap[2] > 0]
 

@@ -137,7 +137,7 @@ def track_video(
         device=device,
     )
     found = _looked_at(scenes, look, camera, frames, skipped, progress)
-    seen = frames.take(list(found))
+    seen, times = frames.take(list(found)), frames.times
     motion = None
     if camera is not None:
         motion = [step for _, step in found.values()]
@@ -146,7 +146,7 @@ def track_video(
     tracked = track(
         [objects for objects, _ in found.values()],
         options,
-        times=[frames.times[place] for place in found],
+        times=[times[place] for place in found],
         motion=motion,
     )
     tracks = tracks_of(tracked)

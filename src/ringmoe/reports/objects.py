@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import colorsys
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,7 +34,7 @@ TRUTH: Colour = (255, 255, 255)
 _SHORT = 640  # pixels: a smaller image is enlarged until its longer side has about as many
 _LABELLED = 60  # objects of an image that get their scores written beside them
 _LINE = 16  # pixels of a line of text
-_MOST_NAMES = 12  # classes in a legend
+_MOST_NAMES, _LONGEST = 12, 40  # classes in a legend, and letters of a name
 _SHADE: Colour = (11, 16, 22)  # of rims: what is bright stands out on bright ground too
 
 
@@ -219,7 +218,7 @@ def _legend(axis: Any, classes: np.ndarray, names: Sequence[str]) -> None:
     handles = [
         Patch(
             color=_rgb([colour_of(i)])[0],
-            label=f"{textwrap.shorten(names[i], 40, placeholder='...')}  {counts[i]}",
+            label=f"{_short(names[i])}  {counts[i]}",
         )
         for i in common
     ]
@@ -238,6 +237,10 @@ def _legend(axis: Any, classes: np.ndarray, names: Sequence[str]) -> None:
     )
     for text in legend.get_texts():
         text.set_parse_math(False)  # a class may be called $1
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 3]}..."
 
 
 def _corners(boxes: np.ndarray) -> np.ndarray:

@@ -131,10 +131,11 @@ def finetune(
             fit(trainer, loader, run, progress=progress, after_step=validation)
         best = validation.finish()
         if ranks.is_main:
-            whole = make_loader(cached, unseen, config)
-            # Of several processes all would have to score, and this one alone has the weights.
-            if best is not None and _settle(model, whole) and ranks.world_size == 1:
-                best = _scored(model, whole, run, best["step"])
+            if best is not None:
+                whole = make_loader(cached, unseen, config)
+                # Of several processes all would have to score, and this one alone has the weights.
+                if _settle(model, whole) and ranks.world_size == 1:
+                    best = _scored(model, whole, run, best["step"])
             _save(model, config, run, best)
         ranks.wait()
     return run.result

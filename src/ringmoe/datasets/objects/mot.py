@@ -79,7 +79,7 @@ def read_track_lines(file: Path, found: Found) -> list[Line]:
             frame, identity = whole_number(words[0]), whole_number(words[1])
             left, top, width, height = map(float, words[2:6])
             flag = float(words[6]) if len(words) > 6 else 1.0
-        except (ValueError, OverflowError) as error:
+        except ValueError as error:
             found.report(
                 "line that cannot be read", file, f"line {number}: {text!r} ({error}), left out"
             )

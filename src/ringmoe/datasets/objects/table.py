@@ -61,7 +61,7 @@ def read_object_csv(file: Path, rotated: bool) -> Found:
                 found.report("image in two parts", where, f"{image} is taken for {parts[image]}")
             if given[class_column] or any(given[name] for name in box_columns):
                 objects.append(_object(given, box_columns, class_column, rotated))
-        except (ValueError, OverflowError, DatasetError) as error:
+        except (ValueError, DatasetError) as error:
             found.report("line that cannot be read", where, f"{error}, left out")
     if rotated and len(box_columns) == 4:
         report_upright(found, file, sum(map(len, lines.values())))

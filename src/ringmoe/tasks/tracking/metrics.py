@@ -17,7 +17,7 @@ from ringmoe.tasks.metrics import DetectionMetrics, TrackingMetrics
 from ringmoe.tasks.object_metrics import OutputMetrics
 from ringmoe.tasks.tracking.options import TrackerOptions
 from ringmoe.tasks.tracking.task import sequence_and_frame
-from ringmoe.tasks.tracking.tracker import the_tracker, track, usual_step
+from ringmoe.tasks.tracking.tracker import frame_times, the_tracker, track
 from ringmoe.training import gather
 
 SCORES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # that `high_score` is chosen from
@@ -95,9 +95,8 @@ def _scored(sequences: Mapping[str, Frames], options: TrackerOptions) -> Trackin
     metrics = TrackingMetrics()
     for sequence, frames in sorted(sequences.items()):
         numbers = sorted(frames)
-        unit = usual_step(numbers)
-        times = [number / unit for number in numbers]
-        tracks = track([frames[n][0] for n in numbers], options, times=times)
+        found = [frames[number][0] for number in numbers]
+        tracks = track(found, options, times=frame_times(numbers))
         for number, objects in zip(numbers, tracks, strict=True):
             metrics.update(sequence, number, objects, frames[number][1])
     return metrics

@@ -75,6 +75,12 @@ def usual_step(numbers: Sequence[int]) -> int:
     return int(median_low(np.diff(numbers))) if len(numbers) > 1 else 1
 
 
+def frame_times(numbers: Sequence[int]) -> list[float]:
+    """When frames were taken by their ascending numbers, in usual steps since the first."""
+    unit = usual_step(numbers)
+    return [(number - numbers[0]) / unit for number in numbers]
+
+
 def stabilised(frames: Sequence[Objects], motion: Sequence[np.ndarray] | None) -> list[np.ndarray]:
     """The horizontal boxes around all objects, in pixels of the first frame: `(N, 4)` xyxy each."""
     corners = [_corners(objects).reshape(-1, 4, 2) for objects in frames]
