@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import logging
-import warnings
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from ringmoe.boxes import Objects
 from ringmoe.datasets.class_codes import Codes, listed, number_first
-from ringmoe.datasets.config import DataConfig, ImageFormat
+from ringmoe.datasets.config import DataConfig
 from ringmoe.datasets.objects.annotations import Annotations, Found, Problem, log_problems
 from ringmoe.datasets.objects.geometry import LEAST_SHARE, within
+from ringmoe.datasets.objects.image_sizes import image_sizes
 from ringmoe.datasets.objects.layouts import find_objects
 from ringmoe.datasets.table import Row
-from ringmoe.errors import DatasetError, RingmoeError
-from ringmoe.scenes import open_scene
-from ringmoe.scenes.gdal import check_picture_end
+from ringmoe.errors import DatasetError
 
 logger = logging.getLogger(__name__)
 
@@ -162,30 +157,34 @@ def _numbered(
 
 
 def _inside(objects: Objects, row: Row, size: tuple[int, int], where: str, found: Found) -> Objects:
+    """What of them the image shows; what lies beyond it is reported."""
     height, width = size
-    assert objects.ignored is not None
     seen, shares = within(objects, 0, 0, width, height)
-    for at in np.flatnonzero(shares == 0):
-        found.report(
-            "box outside the image",
-            where,
-            f"{row.name} of {height} x {width} pixels has the box {_text(objects.boxes[at])}, "
-            "left out",
-        )
-    first, last = objects.boxes[:, :2], objects.boxes[:, 2:]
     became = "cut off at its edge"
-    if objects.rotated:  # at an edge they are kept whole, as long as that shows enough of them
-        last, became = first, f"ignored, as less than {LEAST_SHARE} of it is inside"
-        shares = np.where((shares < LEAST_SHARE) & ~objects.ignored, shares, 0)
-    beyond = (first < -_ROUNDING) | (last > np.array([width, height]) + _ROUNDING)
-    for at in np.flatnonzero(beyond.any(1) & (shares > 0)):
-        found.report(
-            "box partly outside the image",
-            where,
-            f"{row.name} of {height} x {width} pixels has the box {_text(objects.boxes[at])}, "
-            f"{became}",
-        )
+    if objects.rotated:  # never cut
+        became = f"ignored, as less than {LEAST_SHARE} of it is inside"
+    for kind, those, outcome in (
+        ("box outside the image", shares == 0, "left out"),
+        ("box partly outside the image", _partly_outside(objects, shares, size), became),
+    ):
+        for at in np.flatnonzero(those):
+            box = _text(objects.boxes[at])
+            reason = f"{row.name} of {height} x {width} pixels has the box {box}, {outcome}"
+            found.report(kind, where, reason)
     return seen
+
+
+def _partly_outside(objects: Objects, shares: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Which reach out of the image so far that it changes them: a mask `(N,)`."""
+    height, width = size
+    first, last = objects.boxes[:, :2], objects.boxes[:, 2:]
+    partly = shares > 0
+    if objects.rotated:
+        assert objects.ignored is not None
+        first = last = objects.boxes[:, :2]  # the centre
+        partly &= (shares < LEAST_SHARE) & ~objects.ignored
+    beyond = (first < -_ROUNDING) | (last > np.array([width, height]) + _ROUNDING)
+    return partly & beyond.any(1)
 
 
 def _ignoring_smaller(objects: Objects, pixels: float) -> Objects:
@@ -213,50 +212,6 @@ def _check_any_known(found: Found, opened: OpenedObjects, config: DataConfig) ->
             f"{config.path}: expected labelled objects, found none in {len(opened.rows)} images"
             f"{first}"
         )
-
-
-def image_sizes(found: Found, config: DataConfig) -> list[tuple[int, int] | None]:
-    """Height and width of each row's first image, from its header; None where it cannot be used."""
-    sizes: list[tuple[int, int] | None] = []
-    colours: list[int] = []
-    formats = config.formats(found.rows[0].images) if found.rows else {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # no pixel is read
-        for row in found.rows:
-            name, path = next(iter(row.images.items()))
-            try:
-                size, count = _header(path, formats[name])
-            except (RingmoeError, OSError) as error:
-                size, count = None, 0
-                found.report("image that cannot be opened", path, str(error))
-            sizes.append(size)
-            colours.append(count)
-    usual = Counter(filter(None, colours)).most_common(1)
-    for place, (row, count) in enumerate(zip(found.rows, colours, strict=True)):
-        if count and count != usual[0][0]:
-            sizes[place] = None
-            path = next(iter(row.images.values()))
-            reason = f"it has {count}, others have {usual[0][0]}, left out"
-            found.report("image of another number of colours", path, reason)
-    return sizes
-
-
-def _header(path: str, form: ImageFormat) -> tuple[tuple[int, int], int]:
-    """Height and width, and how many colours, 0 where that is open; without reading pixels.
-
-    Pillow knows the usual formats' headers four times as fast as GDAL does.
-    """
-    try:
-        if Path(path).suffix.lower() in (".png", ".jpg", ".jpeg", ".bmp"):
-            with Image.open(path) as image:
-                if image.format in ("PNG", "JPEG"):
-                    check_picture_end(path, image.format)
-                colours = [band for band in image.getbands() if band not in "AP"]
-                return (image.height, image.width), len(colours)
-    except (UnidentifiedImageError, Image.DecompressionBombError):
-        pass
-    scene = open_scene(path, form.sensor, bands=form.bands, encoding=form.encoding)
-    return (scene.height, scene.width), 0
 
 
 def _edges(boxes: np.ndarray) -> np.ndarray:

@@ -6,7 +6,6 @@ column of a pixel, and 0, 0 means that the object is not there.
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 
 from ringmoe.datasets.objects.annotations import Found
 from ringmoe.datasets.objects.mot import Line, add_frames, numbered
+from ringmoe.datasets.table import csv_lines
 
 # Points have no extent; a box around each lets a detector learn them. Its side in pixels is
 # declared, not measured: trackers of points are scored by distance, not by this box.
@@ -52,27 +52,21 @@ def read_point_tracks(file: Path, pictures: Sequence[Path], name: str, rotated: 
 
 def _lines(file: Path, found: Found) -> list[Line]:
     lines: list[Line] = []
-    with open(file, newline="", encoding="utf-8-sig") as handle:
-        reader = csv.reader(handle)
-        columns = [_POSITION.fullmatch(text.strip()) for text in next(reader)]
-        rows_of = {int(m[1]): i for i, m in enumerate(columns) if m and m[2] == "x"}
-        columns_of = {int(m[1]): i for i, m in enumerate(columns) if m and m[2] == "y"}
-        pairs = [(key, rows_of[key], columns_of[key]) for key in rows_of if key in columns_of]
-        for values in reader:
-            if not values:
+    columns, listed = csv_lines(file)
+    named = {(int(m[1]), m[2]): m[0] for text in columns if (m := _POSITION.fullmatch(text))}
+    ids = [identity for identity, axis in named if axis == "x" and (identity, "y") in named]
+    for where, given in listed:
+        try:
+            frame = int(float(given[FRAME_COLUMN]))
+            places = [[float(given[named[key, axis]]) for axis in "xy"] for key in ids]
+        except (ValueError, OverflowError) as error:
+            found.report("line that cannot be read", where, f"{error}, left out")
+            continue
+        for identity, (row, column) in zip(ids, places, strict=True):
+            if row == 0 and column == 0:
                 continue
-            try:
-                frame = int(float(values[0]))
-                places = [(k, float(values[r]), float(values[c])) for k, r, c in pairs]
-            except (ValueError, IndexError, OverflowError) as error:
-                where = f"{file}, line {reader.line_num}"
-                found.report("line that cannot be read", where, f"{error}, left out")
-                continue
-            for identity, row, column in places:
-                if row == 0 and column == 0:
-                    continue
-                x, y = column + 0.5, row + 0.5  # the middle of the pixel
-                half = POINT_SIZE / 2
-                box = np.array([x - half, y - half, x + half, y + half])
-                lines.append((frame, identity, box, False, POINT_CLASS))
+            x, y = column + 0.5, row + 0.5  # the middle of the pixel
+            half = POINT_SIZE / 2
+            box = np.array([x - half, y - half, x + half, y + half])
+            lines.append((frame, identity, box, False, POINT_CLASS))
     return lines
