@@ -1,12 +1,10 @@
 """Videos to tracks on disk: places, times, speeds, and frames that are missing or damaged."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 from affine import Affine
-from PIL import Image
 from rasterio.warp import transform as reproject
 from scipy import ndimage
 
@@ -14,7 +12,7 @@ from ringmoe.boxes import Objects
 from ringmoe.datasets.objects.annotations import Found
 from ringmoe.datasets.objects.mot import read_track_lines
 from ringmoe.deployment.degrees import cut_line
-from ringmoe.deployment.frames import Frames, find_frames
+from ringmoe.deployment.frames import find_frames
 from ringmoe.deployment.journal import check_outputs
 from ringmoe.deployment.placed_motion import placed_motion
 from ringmoe.deployment.tracks import in_one_frame, speeds_of, write_lines, write_mot
@@ -100,6 +98,21 @@ def test_lines_lie_where_the_objects_went_at_the_speed_they_had(tmp_path):
         pixels = STARTS[number] + np.arange(8)[:, None] * STEPS[number]
         np.testing.assert_allclose(east, 400_000 + 2 * pixels[:, 0], atol=1e-3)
         np.testing.assert_allclose(north, 5_300_000 - 2 * pixels[:, 1], atol=1e-3)
+
+
+def test_speeds_come_from_the_times_in_names(tmp_path):
+    """Frames a minute apart over midnight, of which one is missing: 5 pixels of 2 m a minute."""
+    video = write_video(tmp_path / "video", (0, 1, 3), **UTM)
+    for number, name in enumerate(("20240131_235900", "20240201_000000", "", "20240201_000200")):
+        if name:
+            (video / f"frame_{number:03d}.tif").rename(video / f"ship_{name}.tif")
+    result = follow(video, tmp_path / "tracks.geojson")
+    assert result.interval == pytest.approx(60) and result.gaps == ((2, 4, 1),)
+    for feature in read(tmp_path / "tracks.geojson")["features"]:
+        about = feature["properties"]
+        assert about["frames"] == [1, 2, 4]
+        assert about["times"] == pytest.approx([0, 60, 180])
+        assert about["speed_m_s"] == pytest.approx(10 / 60, rel=1e-3)
 
 
 @pytest.mark.slow
@@ -213,27 +226,6 @@ def test_what_is_no_video_is_told_in_one_line(tmp_path):
     assert not (tmp_path / "tracks.txt").exists()
 
 
-def test_frames_are_ordered_by_their_numbers(tmp_path, caplog):
-    for name in ("f_10.png", "f_9.png", "f_2.png"):
-        Image.fromarray(picture(0).transpose(1, 2, 0)).save(tmp_path / name)
-    assert find_frames([tmp_path]).numbers == (2, 9, 10)
-    files = [tmp_path / name for name in ("f_10.png", "f_9.png")]
-    assert [path.name for path in find_frames(files).paths] == ["f_9.png", "f_10.png"]
-    (tmp_path / "plain.png").write_bytes(files[0].read_bytes())
-    found = find_frames([tmp_path])
-    assert found.numbers == (1, 2, 3, 4) and "in the order of names" in caplog.text
-    assert [path.stem for path in found.paths] == ["f_2", "f_9", "f_10", "plain"]
-    with pytest.raises(DatasetError, match=r"f_9\.png: is given twice"):
-        find_frames([*files, tmp_path / "." / "f_9.png"])
-
-
-def test_frames_are_numbered_by_what_differs(tmp_path):
-    """The last number is the camera's in all names."""
-    for number in (12, 2, 1):
-        Image.fromarray(picture(0).transpose(1, 2, 0)).save(tmp_path / f"t{number}_cam0.png")
-    assert find_frames([tmp_path]).numbers == (1, 2, 12)
-
-
 def test_what_cannot_be_written_is_said_before_any_frame_is_looked_at(tmp_path):
     """Frames of which some have a place; a file where a folder is due; a single frame."""
 
@@ -266,34 +258,6 @@ def test_what_cannot_be_written_is_said_before_any_frame_is_looked_at(tmp_path):
     check_outputs([tmp_path / "old.txt", tmp_path / "new.txt"], [])
     assert (tmp_path / "old.txt").read_text() == "as it was"
     assert not (tmp_path / "new.txt").exists() and not list(tmp_path.glob(".*"))
-
-
-def test_every_fifth_frame_is_a_video_without_gaps(tmp_path):
-    video = write_video(tmp_path / "video", [0, 1, 2])
-    for number in (2, 1):
-        (video / f"frame_{number:03d}.tif").rename(video / f"frame_{5 * number:03d}.tif")
-    frames = find_frames([video])
-    assert (frames.numbers, frames.times, frames.gaps) == ((0, 5, 10), [0, 1, 2], [])
-
-
-@pytest.mark.parametrize(
-    ("numbers", "gap"),
-    [((1, 2, 4), (2, 4, 1)), ((0, 1, 3), (1, 3, 1)), ((5, 10, 20), (10, 20, 1))],
-)
-def test_one_frame_that_is_missing_among_few(numbers, gap):
-    frames = Frames(tuple(Path(f"{n}.png") for n in numbers), numbers)
-    assert (frames.times, frames.gaps) == ([0, 1, 3], [gap])
-
-
-def test_a_mot_sequence_tells_its_images_and_rate(tmp_path):
-    write_video(tmp_path / "pictures", range(1, 3))
-    (tmp_path / "seqinfo.ini").write_text("[Sequence]\nimDir=pictures\nframeRate=25\n")
-    frames = find_frames([tmp_path])
-    assert (frames.numbers, frames.fps) == ((1, 2), 25)
-    (tmp_path / "seqinfo.ini").write_text("frameRate=25\n")
-    with pytest.raises(DatasetError, match="Sequence") as caught:
-        find_frames([tmp_path])
-    assert "\n" not in str(caught.value)
 
 
 def test_a_line_across_the_antimeridian_is_cut_there(tmp_path):

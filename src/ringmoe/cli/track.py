@@ -62,11 +62,11 @@ def track(
     Args:
         checkpoint: A run of `ringmoe finetune` for tracking or detection, horizontal or oriented,
             or the model in it.
-        frames: A folder of images, a MOT sequence, or files; in the order of the last number that
-            differs in all their names.
+        frames: A folder of images, a MOT sequence, or files; in the order of the dates or times in
+            their names, else of the last number that differs in all of them.
         out: One or several files: `.geojson` for lines, `.txt` for MOT text.
-        fps: Frames a second, counted by the frames' numbers; none: what `seqinfo.ini` says. Without
-            it there are no times and speeds.
+        fps: Frames a second, counted by the frames' numbers; none: what `seqinfo.ini` says, or
+            dates or times in the names. Without it there are no times and speeds.
         gsd: Metres of a pixel, for frames without a place on Earth; none: the sensor's.
         moving_camera: Whether to estimate the motion of the camera and allow for it. Leave it out
             where the frames lie on one grid, or each has its own place on Earth.
@@ -195,7 +195,8 @@ def _tell(result: VideoResult, classes: Sequence[str]) -> None:
     for index, name in enumerate(classes):
         print(f"  {name:{width}}  {sum(one.class_index == index for one in result.tracks)}")
     detections = sum(map(len, result.frames))
-    print(f"{len(result.numbers)} frames, {detections} detections on tracks")
+    apart = f" {result.interval:g} s apart" if result.interval else ""
+    print(f"{len(result.numbers)} frames{apart}, {detections} detections on tracks")
     if result.skipped:
         print(f"{len(result.skipped)} frames left out:")
         for line in result.skipped:

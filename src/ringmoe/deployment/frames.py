@@ -5,10 +5,12 @@ from __future__ import annotations
 import configparser
 import itertools
 import logging
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from ringmoe.datasets.images import frame_numbers, images_in
@@ -19,6 +21,13 @@ from ringmoe.tasks.tracking.tracker import frame_times, usual_step
 logger = logging.getLogger(__name__)
 
 _INFO = "seqinfo.ini"
+# A date, perhaps with a time: 20260131, 2026-01-31, 20260131T2350, 20260131_235000. Four digits
+# after a line are no time, as they may count frames.
+_TIME = re.compile(
+    r"(?<!\d)(?:19|20)\d\d([-_]?)\d\d\1\d\d"
+    r"(?:[T_ -]?\d\d[-:_]?\d\d[-:_]?\d\d|T?\d\d[-:]?\d\d)?(?!\d)"
+)
+_TIME_FORMS = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 
 
 @dataclass(frozen=True)
@@ -27,9 +36,9 @@ class Frames:
 
     Attributes:
         paths: One file a frame.
-        numbers: Of the frames, ascending: the last number that differs in all names; 1, 2, ...
-            where there is none.
-        fps: Frames a second, where the files say so.
+        numbers: Of the frames, ascending: steps of time from 1 where all names tell another time;
+            else the last number that differs in all names; 1, 2, ... where there is none.
+        fps: Frames a second, counted by their numbers, where the files say so.
     """
 
     paths: tuple[Path, ...]
@@ -94,13 +103,35 @@ def _ordered(paths: list[Path], fps: float | None) -> Frames:
     twice = [path for path, count in Counter(path.resolve() for path in paths).items() if count > 1]
     if twice:
         raise DatasetError(f"{twice[0]}: is given twice: expected each frame once")
-    if (numbers := frame_numbers(paths)) is not None:
+    timed = None if fps else _timed(paths)
+    numbers, fps = timed or (frame_numbers(paths), fps)
+    if numbers is not None:
         ordered = sorted(zip(numbers, paths, strict=True))
         return Frames(tuple(path for _, path in ordered), tuple(sorted(numbers)), fps)
     if len(paths) > 1:
         logger.warning("no number in the frames' names tells them apart: in the order of names")
     paths = sorted(paths, key=_by_name)
     return Frames(tuple(paths), tuple(range(1, len(paths) + 1)), fps)
+
+
+def _timed(paths: Sequence[Path]) -> tuple[list[int], float] | None:
+    """Numbers in steps of time, and steps a second, by the first time that differs in all names."""
+    named = [[_time(match[0]) for match in _TIME.finditer(path.stem)] for path in paths]
+    for found in zip(*named, strict=False):
+        times = [time for time in found if time is not None]
+        if len(set(times)) == len(paths) > 1:
+            seconds = [round((time - min(times)).total_seconds()) for time in times]
+            step = math.gcd(*seconds)
+            return [1 + second // step for second in seconds], 1 / step
+    return None
+
+
+def _time(text: str) -> datetime | None:
+    digits = re.sub(r"\D", "", text)
+    try:
+        return datetime.strptime(digits, _TIME_FORMS[len(digits)])
+    except ValueError:  # 20261399 is none
+        return None
 
 
 def _by_name(path: Path) -> list[tuple[int, str]]:

@@ -48,6 +48,7 @@ class VideoResult:
         gaps: Number before, number after, and how many frames are missing between the two; frames
             that could not be read count.
         motion_failed: Frames that showed too little for the motion of the camera.
+        interval: Seconds from a frame to the next; None where that is unknown.
     """
 
     paths: tuple[Path, ...]
@@ -58,6 +59,7 @@ class VideoResult:
     skipped: tuple[str, ...]
     gaps: tuple[tuple[int, int, int], ...]
     motion_failed: int = 0
+    interval: float | None = None
 
 
 def track_video(
@@ -175,6 +177,7 @@ def track_video(
         skipped=tuple(skipped),
         gaps=tuple(seen.gaps),
         motion_failed=0 if camera is None else camera.failed,
+        interval=None if fps is None else frames.unit / fps,
     )
 
 

@@ -217,7 +217,7 @@ def test_a_run_from_mot_folders_to_tracks_on_disk(tmp_path, capsys):
     words = ["track", tmp_path / "run", tmp_path / "data" / "s1", "--out", *out, "--fps", "2"]
     words += ["--picture", tmp_path / "t.png"]
     assert main([str(word) for word in words]) == 0
-    assert "4 frames" in capsys.readouterr().out
+    assert "4 frames 0.5 s apart" in capsys.readouterr().out
     assert json.loads(out[1].read_text())["crs"] is None
     drawn = np.asarray(Picture.open(tmp_path / "t.png").convert("RGB"))
     assert drawn.shape[0] >= 64 and drawn.std() > 0
