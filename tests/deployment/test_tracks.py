@@ -1,6 +1,7 @@
 """Videos to tracks on disk: places, times, speeds, and frames that are missing or damaged."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -329,6 +330,24 @@ def test_a_line_that_begins_or_ends_on_the_antimeridian_has_no_part_of_no_length
     assert part.tolist() == [[179.9, 0], [180, 1]]
     (part,) = cut_line(line[::-1], 9)
     assert part.tolist() == [[180, 1], [179.9, 0]]
+
+
+def test_what_stands_still_keeps_a_vertex_for_each_detection(tmp_path):
+    """Also beside a cut, and on the antimeridian itself."""
+    still = np.array([[10.0, 50], [10, 50], [10, 50]])
+    np.testing.assert_array_equal(cut_line(still, 9), [still])
+    east, west = cut_line(np.array([[179.0, 0], [179, 0], [-179, 2], [-179, 2]]), 9)
+    assert east.tolist() == [[179, 0], [179, 0], [180, 1]]
+    assert west.tolist() == [[-180, 1], [-179, 2], [-179, 2]]
+    moored = np.array([[180.0, 5], [-180, 5], [180, 5]])
+    np.testing.assert_array_equal(cut_line(moored, 9), [moored])
+    video = write_video(tmp_path / "video", [0], **UTM)
+    for number in (1, 2, 3):
+        shutil.copy(video / "frame_000.tif", video / f"frame_{number:03d}.tif")
+    follow(video, tmp_path / "t.geojson", fps=1.0)
+    for feature in read(tmp_path / "t.geojson")["features"]:
+        assert len(feature["geometry"]["coordinates"]) == feature["properties"]["last_frame"] + 1
+        assert feature["properties"]["speed_m_s"] == pytest.approx(0, abs=1e-6)
 
 
 def test_what_lies_past_the_edge_of_the_earth_is_left_out_of_the_lines(tmp_path, caplog):

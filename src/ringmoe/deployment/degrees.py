@@ -141,19 +141,27 @@ def cut_line(line: Array, decimals: int) -> list[Array]:
         line: `(K, 2)` degrees.
         decimals: Of the latitudes at which it is cut.
     """
-    jumps = np.flatnonzero(np.abs(np.diff(line[:, 0])) > 180).tolist()
-    parts, start, before = [], 0, np.zeros((0, 2))
-    for k in jumps:
+    nothing = np.zeros((0, 2))
+    parts, start, before = [], 0, nothing
+    for k in np.flatnonzero(np.abs(np.diff(line[:, 0])) > 180).tolist():
         side = np.sign(line[k, 0])  # 1 where it leaves eastward
-        beyond = line[k + 1, 0] + side * 360
-        share = (side * 180 - line[k, 0]) / (beyond - line[k, 0])
+        step = line[k + 1, 0] + side * 360 - line[k, 0]
+        share = (side * 180 - line[k, 0]) / step if step else 0.0
         latitude = round(line[k, 1] + share * (line[k + 1, 1] - line[k, 1]), decimals)
-        parts.append(np.concatenate([before, line[start : k + 1], [[side * 180, latitude]]]))
+        parts.append(_between(before, line[start : k + 1], np.array([[side * 180, latitude]])))
         start, before = k + 1, np.array([[-side * 180, latitude]])
-    parts.append(np.concatenate([before, line[start:]]))
-    # A vertex on the antimeridian itself is there twice, and alone no line.
-    parts = [part[np.append(True, (np.diff(part, axis=0) != 0).any(axis=1))] for part in parts]
-    return [part for part in parts if len(part) > 1]
+    parts.append(_between(before, line[start:], nothing))
+    # A vertex on the antimeridian is no line, but for an object that stays there.
+    return [part for part in parts if len(part) > 1] or [line]
+
+
+def _between(before: Array, part: Array, after: Array) -> Array:
+    """A part of a line with the vertices at which it was cut, where it has none there itself."""
+    if (before == part[:1]).all():
+        before = before[:0]
+    if (after == part[-1:]).all():
+        after = after[:0]
+    return np.concatenate([before, part, after])
 
 
 def _flat(ring: Array) -> BaseGeometry:
