@@ -12,6 +12,7 @@ import torch
 from ringmoe.boxes import ObjectBatch, Objects
 from ringmoe.datasets import LabelledBatch, Source
 from ringmoe.datasets.config import DATES
+from ringmoe.datasets.frames import frame_times
 from ringmoe.datasets.loader import Cover
 from ringmoe.deployment.colours import class_colours
 from ringmoe.reports import FoundView, MappedView, NamedView, Section, TrackView, pictures
@@ -24,7 +25,6 @@ from ringmoe.tasks.building import make_loader
 from ringmoe.tasks.evaluate import Figures
 from ringmoe.tasks.tracking import TrackerOptions, track, tracks_of
 from ringmoe.tasks.tracking.task import sequence_and_frame
-from ringmoe.tasks.tracking.tracker import frame_times
 
 THRESHOLD = 0.4  # the score from which detections are drawn
 IMAGES, MAPS = 12, 8  # that are shown

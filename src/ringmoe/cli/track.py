@@ -188,6 +188,14 @@ def _bar(places: Sequence[int]) -> Iterable[int]:
     return shown(places, "Frames", console=Console(stderr=True))
 
 
+def _spoken(seconds: float) -> str:
+    """A time in the largest unit of which it has two."""
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.3g} s"
+
+
 def _tell(result: VideoResult, classes: Sequence[str]) -> None:
     for path in result.paths:
         print(f"tracks: {path} ({len(result.tracks)})")
@@ -195,7 +203,7 @@ def _tell(result: VideoResult, classes: Sequence[str]) -> None:
     for index, name in enumerate(classes):
         print(f"  {name:{width}}  {sum(one.class_index == index for one in result.tracks)}")
     detections = sum(map(len, result.frames))
-    apart = f" {result.interval:g} s apart" if result.interval else ""
+    apart = f" {_spoken(result.interval)} apart" if result.interval else ""
     print(f"{len(result.numbers)} frames{apart}, {detections} detections on tracks")
     if result.skipped:
         print(f"{len(result.skipped)} frames left out:")

@@ -20,20 +20,6 @@ def images_in(folder: Path) -> list[Path]:
     return [path for path in sorted(folder.glob("[!.]*")) if path.suffix.lower() in IMAGE_SUFFIXES]
 
 
-def frame_numbers(paths: Sequence[Path]) -> list[int] | None:
-    """The number in each file's name that is its frame's: the last one that differs in all names.
-
-    Returns:
-        One for each file; None where no number tells all of them apart.
-    """
-    digits = [[int(number) for number in re.findall(r"\d+", path.stem)] for path in paths]
-    for place in range(1, min(map(len, digits), default=0) + 1):
-        numbers = [found[-place] for found in digits]
-        if len(set(numbers)) == len(paths):
-            return numbers
-    return None
-
-
 @dataclass(frozen=True, eq=False)
 class LabelledImages:
     """Image files of one sensor, each with one class.

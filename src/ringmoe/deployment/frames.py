@@ -5,29 +5,26 @@ from __future__ import annotations
 import configparser
 import itertools
 import logging
-import math
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ringmoe.datasets.images import frame_numbers, images_in
+from ringmoe.datasets.frames import (
+    frame_numbers,
+    frame_seconds,
+    frame_times,
+    in_order_of_dates,
+    usual_step,
+)
+from ringmoe.datasets.images import images_in
 from ringmoe.datasets.objects.mot import IMAGE_FOLDERS
 from ringmoe.errors import DatasetError
-from ringmoe.tasks.tracking.tracker import frame_times, usual_step
 
 logger = logging.getLogger(__name__)
 
 _INFO = "seqinfo.ini"
-# A date, perhaps with a time: 20260131, 2026-01-31, 20260131T2350, 20260131_235000. Four digits
-# after a line are no time, as they may count frames.
-_TIME = re.compile(
-    r"(?<!\d)(?:19|20)\d\d([-_]?)\d\d\1\d\d"
-    r"(?:[T_ -]?\d\d[-:_]?\d\d[-:_]?\d\d|T?\d\d[-:]?\d\d)?(?!\d)"
-)
-_TIME_FORMS = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 
 
 @dataclass(frozen=True)
@@ -36,24 +33,38 @@ class Frames:
 
     Attributes:
         paths: One file a frame.
-        numbers: Of the frames, ascending: steps of time from 1 where all names tell another time;
-            else the last number that differs in all names; 1, 2, ... where there is none.
+        numbers: Of the frames, ascending: where names tell times, usual steps of time from 1; else
+            the last number that differs in all names; 1, 2, ... where there is none.
         fps: Frames a second, counted by their numbers, where the files say so.
+        seconds: When they were taken, where names tell it, since the first.
     """
 
     paths: tuple[Path, ...]
     numbers: tuple[int, ...]
     fps: float | None = None
+    seconds: tuple[float, ...] | None = None
 
     @property
     def unit(self) -> int:
         """By how much numbers differ from one frame to the next."""
-        return usual_step(self.numbers)
+        return int(usual_step(self.numbers))
+
+    @property
+    def interval(self) -> float | None:
+        """Seconds from one frame to the next; None where that is unknown."""
+        if self.seconds is not None:
+            return usual_step(self.seconds)
+        return None if self.fps is None else self.unit / self.fps
 
     @property
     def times(self) -> list[float]:
         """Of the frames, in frame intervals since the first."""
-        return frame_times(self.numbers)
+        return frame_times(self.numbers if self.seconds is None else self.seconds)
+
+    @property
+    def elapsed(self) -> list[float] | None:
+        """Of the frames, in seconds since the first; None where that is unknown."""
+        return None if self.interval is None else [self.interval * time for time in self.times]
 
     @property
     def gaps(self) -> list[tuple[int, int, int]]:
@@ -65,9 +76,13 @@ class Frames:
         return [gap for gap in found if gap[2] > 0]
 
     def take(self, which: Sequence[int]) -> Frames:
-        """Some of them."""
-        paths = tuple(self.paths[place] for place in which)
-        return Frames(paths, tuple(self.numbers[place] for place in which), self.fps)
+        """Some of them; their seconds are still those since the first of all."""
+        return replace(
+            self,
+            paths=tuple(self.paths[place] for place in which),
+            numbers=tuple(self.numbers[place] for place in which),
+            seconds=self.seconds and tuple(self.seconds[place] for place in which),
+        )
 
 
 def find_frames(sources: Sequence[str | Path]) -> Frames:
@@ -103,35 +118,24 @@ def _ordered(paths: list[Path], fps: float | None) -> Frames:
     twice = [path for path, count in Counter(path.resolve() for path in paths).items() if count > 1]
     if twice:
         raise DatasetError(f"{twice[0]}: is given twice: expected each frame once")
-    timed = None if fps else _timed(paths)
-    numbers, fps = timed or (frame_numbers(paths), fps)
-    if numbers is not None:
-        ordered = sorted(zip(numbers, paths, strict=True))
-        return Frames(tuple(path for _, path in ordered), tuple(sorted(numbers)), fps)
+    seconds = None if fps else frame_seconds(paths)
+    if seconds is not None:
+        moments, ordered = zip(*sorted(zip(seconds, paths, strict=True)), strict=True)
+        return Frames(ordered, _steps(moments), seconds=moments)
+    numbers = frame_numbers(paths)
+    if numbers is not None and in_order_of_dates(paths, numbers):
+        counted, ordered = zip(*sorted(zip(numbers, paths, strict=True)), strict=True)
+        return Frames(ordered, counted, fps)
     if len(paths) > 1:
-        logger.warning("no number in the frames' names tells them apart: in the order of names")
+        logger.warning("no number or time in the frames' names tells them apart: in their order")
     paths = sorted(paths, key=_by_name)
     return Frames(tuple(paths), tuple(range(1, len(paths) + 1)), fps)
 
 
-def _timed(paths: Sequence[Path]) -> tuple[list[int], float] | None:
-    """Numbers in steps of time, and steps a second, by the first time that differs in all names."""
-    named = [[_time(match[0]) for match in _TIME.finditer(path.stem)] for path in paths]
-    for found in zip(*named, strict=False):
-        times = [time for time in found if time is not None]
-        if len(set(times)) == len(paths) > 1:
-            seconds = [round((time - min(times)).total_seconds()) for time in times]
-            step = math.gcd(*seconds)
-            return [1 + second // step for second in seconds], 1 / step
-    return None
-
-
-def _time(text: str) -> datetime | None:
-    digits = re.sub(r"\D", "", text)
-    try:
-        return datetime.strptime(digits, _TIME_FORMS[len(digits)])
-    except ValueError:  # 20261399 is none
-        return None
+def _steps(seconds: Sequence[float]) -> tuple[int, ...]:
+    """The nearest usual step to each, from 1; of frames closer than that, one after the other."""
+    numbers = tuple(1 + round(time) for time in frame_times(seconds))
+    return numbers if len(set(numbers)) == len(numbers) else tuple(range(1, len(numbers) + 1))
 
 
 def _by_name(path: Path) -> list[tuple[int, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -101,7 +101,7 @@ def track_video(
         device: Where the model is.
         moving_camera: Whether to estimate and allow for the camera's motion: each frame is read
             whole for it. If not, it is what the frames' places on Earth say.
-        fps: Frames a second, of the frames' numbers; None for what the files say.
+        fps: Frames a second, of the frames' numbers; None for what the files or their names say.
         gsd: Metres of a pixel, of frames without a place on Earth; None for the sensor's.
         progress: Wraps the iteration over frames, e.g. `rich.progress.track`.
 
@@ -117,6 +117,8 @@ def track_video(
     for name, value in (("fps", fps), ("gsd", gsd)):
         if value is not None and not (np.isfinite(value) and value > 0):
             raise ConfigError(f"{name} must be a positive number, got {value}")
+    if fps is not None:
+        frames = replace(frames, fps=fps, seconds=None)
     camera = CameraMotion() if moving_camera else None
     if len(frames.paths) < 2:
         raise DatasetError(
@@ -139,7 +141,7 @@ def track_video(
         device=device,
     )
     found = _looked_at(scenes, look, camera, frames, skipped, progress)
-    seen, times = frames.take(list(found)), frames.times
+    seen, times, elapsed = frames.take(list(found)), frames.times, frames.elapsed
     motion = None
     if camera is not None:
         motion = [step for _, step in found.values()]
@@ -152,7 +154,6 @@ def track_video(
         motion=motion,
     )
     tracks = tracks_of(tracked)
-    fps = frames.fps if fps is None else fps
     kept = [scenes[place] for place in found]
     for path in out:
         if path.suffix.lower() == ".txt":
@@ -164,7 +165,7 @@ def track_video(
             kept,
             seen.numbers,
             classes,
-            seconds=None if fps is None else [(n - frames.numbers[0]) / fps for n in seen.numbers],
+            seconds=None if elapsed is None else [elapsed[place] for place in found],
             gsd=kept[0].sensor.gsd if gsd is None else gsd,
             motion=motion,
         )
@@ -177,7 +178,7 @@ def track_video(
         skipped=tuple(skipped),
         gaps=tuple(seen.gaps),
         motion_failed=0 if camera is None else camera.failed,
-        interval=None if fps is None else frames.unit / fps,
+        interval=frames.interval,
     )
 
 

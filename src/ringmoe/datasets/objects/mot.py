@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from ringmoe.boxes import xyxy_to_cxcywhr
-from ringmoe.datasets.images import frame_numbers, images_in
+from ringmoe.datasets.frames import frame_numbers, usual_step
+from ringmoe.datasets.images import images_in
 from ringmoe.datasets.objects.annotations import Annotations, Found, whole_number
 from ringmoe.datasets.objects.pairing import part_in
 from ringmoe.datasets.objects.voc import report_upright
@@ -126,8 +127,9 @@ def add_frames(
             "frame without image", file, f"frame {number} of {sequence} has labels but no picture"
         )
     numbers = sorted(frames)
+    unit = int(usual_step(numbers))
     for before, after in itertools.pairwise(numbers):
-        missing = [number for number in range(before + 1, after) if number not in of]
+        missing = [number for number in range(before + unit, after, unit) if number not in of]
         if missing:
             found.report(
                 "frames missing",

@@ -11,13 +11,14 @@ from typing import TypeVar
 from torch import Tensor
 
 from ringmoe.boxes import ObjectBatch, Objects
+from ringmoe.datasets.frames import frame_times
 from ringmoe.errors import DatasetError
 from ringmoe.tasks.heads.detections import Detections
 from ringmoe.tasks.metrics import DetectionMetrics, TrackingMetrics
 from ringmoe.tasks.object_metrics import OutputMetrics
 from ringmoe.tasks.tracking.options import TrackerOptions
 from ringmoe.tasks.tracking.task import sequence_and_frame
-from ringmoe.tasks.tracking.tracker import frame_times, the_tracker, track
+from ringmoe.tasks.tracking.tracker import the_tracker, track
 from ringmoe.training import gather
 
 SCORES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # that `high_score` is chosen from

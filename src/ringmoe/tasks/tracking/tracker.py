@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from importlib import import_module
-from statistics import median_low
 from types import ModuleType
 
 import numpy as np
@@ -64,21 +63,6 @@ def track(
         chains += [[(frame, int(chosen[frame][i])) for frame, i in chain] for chain in found]
     named = _named(frames, sorted(chains))
     return named if options.class_wise else _of_one_class(named)
-
-
-def usual_step(numbers: Sequence[int]) -> int:
-    """By how much the numbers of frames differ from one to the next: the median; 1 of one frame.
-
-    Args:
-        numbers: Ascending.
-    """
-    return int(median_low(np.diff(numbers))) if len(numbers) > 1 else 1
-
-
-def frame_times(numbers: Sequence[int]) -> list[float]:
-    """When frames were taken by their ascending numbers, in usual steps since the first."""
-    unit = usual_step(numbers)
-    return [(number - numbers[0]) / unit for number in numbers]
 
 
 def stabilised(frames: Sequence[Objects], motion: Sequence[np.ndarray] | None) -> list[np.ndarray]:
