@@ -356,7 +356,7 @@ def test_several_formats_are_not_guessed_at(tmp_path):
     assert opened(path, labels="labelTxt").objects[0].boxes.tolist() == [[1, 1, 9, 9]]
     assert opened(path, labels="labels.json").objects[0].boxes.tolist() == [[4, 6, 24, 16]]
     write(path / "labelTxt" / "hbb" / "a.txt", "1 1 9 1 9 9 1 9 ship 0\n")
-    with pytest.raises(DatasetError, match="label the same images: name one of them"):
+    with pytest.raises(DatasetError, match="label the same image: name the folder of one"):
         opened(path, labels="labelTxt")
 
 

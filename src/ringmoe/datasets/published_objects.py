@@ -124,7 +124,7 @@ def _of_part(
         wanted = set(names)
         images = tuple(path for path in images if path.stem in wanted)
         labels = tuple(path for path in labels if path.stem in wanted)
-    return Files(root, images, labels, {}, parted=False)
+    return Files(root, images, labels, parted=False)
 
 
 def _report_lacking(listed: Path, names: list[str], files: Files, found: Found) -> None:

@@ -12,7 +12,7 @@ from ringmoe.datasets.objects.coco import is_coco, read_coco
 from ringmoe.datasets.objects.dota import read_dota
 from ringmoe.datasets.objects.masks import HRSID_SUFFIX, read_instance_masks
 from ringmoe.datasets.objects.mot import read_mot
-from ringmoe.datasets.objects.pairing import Files, part_in, read_part_lists
+from ringmoe.datasets.objects.pairing import Files, take_part_lists
 from ringmoe.datasets.objects.points import is_point_table, read_point_tracks
 from ringmoe.datasets.objects.simulation import read_simulated_objects, read_simulated_videos
 from ringmoe.datasets.objects.table import read_object_csv
@@ -67,7 +67,10 @@ def find_objects(config: DataConfig, rotated: bool) -> Found:
             "MOT (gt/gt.txt), instance masks (instances/*.png) or a .csv file, found none of "
             f"these{also}"
         )
-    return next(iter(readers.values()))()
+    found = next(iter(readers.values()))()
+    if not any(row.sequence for row in found.rows):
+        take_part_lists(found, [root / folder for folder in LIST_FOLDERS])
+    return found
 
 
 def _readers(root: Path, labels: Path, rotated: bool, first_pixel: int) -> dict[str, Read]:
@@ -96,11 +99,11 @@ def _readers(root: Path, labels: Path, rotated: bool, first_pixel: int) -> dict[
     xml_files = [file for file in of_type(".xml") if not file.name.endswith(".aux.xml")]
     if xml_files:
         tag = "Class_ID" if _is_hrsc(xml_files[0]) else "name"
-        files = _files(root, images, xml_files)
+        files = Files(root, images, tuple(xml_files))
         readers["VOC"] = lambda: read_voc(files, rotated, class_tag=tag, first_pixel=first_pixel)
     text_files = [file for file in of_type(".txt") if _is_in(file, labels, TEXT_FOLDERS)]
     if text_files:
-        readers["DOTA"] = lambda: read_dota(_files(root, images, text_files), rotated)
+        readers["DOTA"] = lambda: read_dota(Files(root, images, tuple(text_files)), rotated)
     readers |= _mask_readers(root, labels, listed, images, rotated)
     return readers
 
@@ -113,30 +116,14 @@ def _mask_readers(
     if hrsid:
         # HRSID colours the classes too; that is no picture to be labelled.
         plain = tuple(image for image in images if "_instance_" not in image.stem)
-        files = _files(root, plain, hrsid)
+        files = Files(root, plain, tuple(hrsid))
         return {"masks": lambda: read_instance_masks(files, rotated, HRSID_SUFFIX, "ship")}
     named = labels != root  # what all data are called says nothing of a picture in them
     masks = [file for file in pictures if _is_in(file, labels, MASK_FOLDERS, also_top=named)]
     if not masks:
         return {}
     others = tuple(sorted(set(images) - set(masks)))
-    return {"masks": lambda: read_instance_masks(_files(root, others, masks), rotated)}
-
-
-def _files(root: Path, images: tuple[Path, ...], labels: Sequence[Path]) -> Files:
-    """Images, label files and the lists of parts; two folders that label the same are refused."""
-    known: dict[tuple[str, str], Path] = {}
-    for file in labels:
-        other = known.setdefault((part_in(file, root), file.stem), file)
-        if other != file:
-            raise DatasetError(
-                f"{root}: {other.parent} and {file.parent} label the same images: name one of them "
-                "as data.labels"
-            )
-    part_of: dict[str, str] = {}
-    for folder in LIST_FOLDERS:
-        part_of |= read_part_lists(root / folder)
-    return Files(root, images, tuple(labels), part_of)
+    return {"masks": lambda: read_instance_masks(Files(root, others, tuple(masks)), rotated)}
 
 
 def _is_in(file: Path, top: Path, names: Sequence[str], *, also_top: bool = True) -> bool:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ringmoe.datasets.images import IMAGE_SUFFIXES
@@ -15,6 +14,8 @@ from ringmoe.datasets.table import PART_NAMES, Row
 from ringmoe.errors import DatasetError
 
 logger = logging.getLogger(__name__)
+
+Parted = tuple[str, Path]  # part and file
 
 _FLAG = re.compile(r"\s+(-1|0|1)$")  # of VOC's lists of a class
 
@@ -30,15 +31,14 @@ class Files:
     Attributes:
         root: Names are relative to it.
         images: All images.
-        labels: Label files; one belongs to the image of the same stem.
-        part_of: Stem to "train", "validation" or "test", where lists say so.
+        labels: Label files; one belongs to the image of the same stem, of several to that whose
+            folders have names of its own.
         parted: Whether the names of folders tell the parts too.
     """
 
     root: Path
     images: tuple[Path, ...]
     labels: tuple[Path, ...]
-    part_of: dict[str, str]
     parted: bool = True
 
 
@@ -55,32 +55,55 @@ def read_pairs(
     """
     images = _by_stem(files, files.images, "", found)
     labels = _by_stem(files, files.labels, suffix, found)
-    of_stem = defaultdict(list)
-    for key in images:
-        of_stem[key[1]].append(key)
-    named: set[tuple[str, str]] = set()  # images that a label file may be of
-    for (part, stem), label in labels.items():
-        own = [key for key in ((part, stem), ("", stem)) if key in images][:1]
-        if not own and not part:  # labels lie together, images in their parts
-            own = of_stem[stem]
-        named.update(own)
-        if len(own) != 1:
-            what = f"several images are called {stem}.*" if own else f"there is no image {stem}.*"
-            found.report("label file without image", label, what)
-            continue
-        part, image = part or own[0][0], images[own[0]]
-        try:
-            said = read(label, found)
-        except (LabelFileError, OSError, UnicodeDecodeError) as error:
-            found.report("label file that cannot be read", label, str(error))
-            continue
-        part = files.part_of.get(stem, part)
-        found.add(_row(files.root, image, label, part), said)
-    for key, image in images.items():
-        if key not in named:
-            reason = f"there is no label file {key[1]}{suffix}.*"
-            found.report("image without labels", image, reason)
+    label_of: dict[Path, Path] = {}  # images that a label file may be of
+    for stem, alike in labels.items():
+        for part, label in alike:
+            own = _images_of(label, part, images.get(stem, []), files.root)
+            if len(own) != 1:
+                label_of |= {image: label for _, image in own}
+                found.report("label file without image", label, _which(stem, own))
+                continue
+            ((of_image, image),) = own
+            if (other := label_of.setdefault(image, label)) != label:
+                raise DatasetError(
+                    f"{files.root}: {other} and {label} label the same image: name the folder of "
+                    "one as data.labels"
+                )
+            try:
+                said = read(label, found)
+            except (LabelFileError, OSError, UnicodeDecodeError) as error:
+                found.report("label file that cannot be read", label, str(error))
+                continue
+            found.add(_row(files.root, image, label, part or of_image), said)
+    for stem, alike in images.items():
+        for _, image in alike:
+            if image not in label_of:
+                reason = f"there is no label file {stem}{suffix}.*"
+                found.report("image without labels", image, reason)
     return found
+
+
+def _images_of(label: Path, part: str, alike: list[Parted], root: Path) -> list[Parted]:
+    """Of images with a label file's stem those of its part; of these the ones nearest to it."""
+    own = [one for one in alike if one[0] == part] or [one for one in alike if not one[0]]
+    if not own and not part:  # labels lie together, images in their parts
+        own = alike
+    shared = [len(_folders(label, root) & _folders(image, root)) for _, image in own]
+    return [one for one, count in zip(own, shared, strict=True) if count == max(shared)]
+
+
+def _which(stem: str, own: list[Parted]) -> str:
+    if not own:
+        return f"there is no image {stem}.*"
+    return (
+        f"several images are called {stem}.* ({own[0][1]}, {own[1][1]}): keep its image in a "
+        "folder of the same name, or rename them"
+    )
+
+
+def _folders(file: Path, root: Path) -> set[str]:
+    """The names of the folders that a file is in, below the root."""
+    return set(file.relative_to(root).parts[:-1] if file.is_relative_to(root) else ())
 
 
 def _row(root: Path, image: Path, label: Path, part: str) -> Row:
@@ -95,16 +118,18 @@ def _row(root: Path, image: Path, label: Path, part: str) -> Row:
 
 def _by_stem(
     files: Files, paths: Iterable[Path], suffix: str, found: Found
-) -> dict[tuple[str, str], Path]:
-    """(part, stem) to file. SSDD has all files twice: together, and again in their parts."""
-    known: dict[tuple[str, str], Path] = {}
+) -> dict[str, list[Parted]]:
+    """Stem to files. SSDD has all files twice: together, and again in their parts."""
+    known: dict[tuple[Path, str], Path] = {}
+    alike: dict[str, list[Parted]] = {}
     for path in paths:
-        part = part_in(path, files.root) if files.parted else ""
-        key = part, path.stem.removesuffix(suffix)
-        if (other := known.setdefault(key, path)) != path:
+        stem = path.stem.removesuffix(suffix)
+        if (other := known.setdefault((path.parent, stem), path)) != path:
             found.report("two files of one name", path, f"left out, as {other} has the same name")
-    parted = {stem for part, stem in known if part}
-    return {key: path for key, path in known.items() if key[0] or key[1] not in parted}
+            continue
+        part = part_in(path, files.root) if files.parted else ""
+        alike.setdefault(stem, []).append((part, path))
+    return {stem: [one for one in ones if one[0]] or ones for stem, ones in alike.items()}
 
 
 def part_in(path: Path, root: Path) -> str:
@@ -115,10 +140,29 @@ def part_in(path: Path, root: Path) -> str:
     return next((PART_NAMES[word] for word in words if PART_NAMES.get(word)), "")
 
 
+def take_part_lists(found: Found, folders: Iterable[Path]) -> None:
+    """Move images to the parts that lists name them in; what lacks its partner is reported."""
+    part_of: dict[str, str] = {}
+    for folder in folders:
+        part_of |= read_part_lists(folder)
+    if not part_of:
+        return
+    stems = [Path(next(iter(row.images.values()))).stem for row in found.rows]
+    for place, (row, stem) in enumerate(zip(found.rows, stems, strict=True)):
+        found.rows[place] = row = replace(row, part=part_of.get(stem, row.part))
+        if not row.part:
+            reason = f"no list of a part has {row.name}: it is in none"
+            found.report("image in no part", row.where, reason)
+    for stem in part_of.keys() - set(stems):
+        reason = f"the list of the {part_of[stem]} part has it, but it is no labelled image"
+        found.report("listed image that is not there", stem, reason)
+
+
 def read_part_lists(folder: Path) -> dict[str, str]:
     """Stem to part of the lists train.txt, val.txt and test.txt in a folder, a name a line.
 
-    What two lists name is of the first by name: of the test before that of training.
+    What two lists name is of the first by name: of the test before that of training. Training too
+    is what trainval.txt alone has.
     """
     part_of: dict[str, str] = {}
     for path in sorted(folder.glob("*.txt")):
@@ -132,7 +176,8 @@ def read_part_lists(folder: Path) -> dict[str, str]:
                 *(path, len(twice), twice[0], part_of[twice[0]]),
             )
         part_of = named | part_of
-    return part_of
+    rest = folder / "trainval.txt"
+    return (dict.fromkeys(read_names(rest), "train") if rest.is_file() else {}) | part_of
 
 
 def read_names(file: Path) -> list[str]:
