@@ -159,3 +159,10 @@ def test_no_boxes_and_mistakes():
         gaussian_distance(torch.zeros(2, 5), torch.zeros(1, 5), "kld")
     with pytest.raises(ConfigError, match="kld or probiou, got 'iou'"):
         gaussian_distance(none, none, "iou")
+
+
+def test_probiou_of_nearly_equal_boxes_is_not_negative():
+    generator = torch.Generator().manual_seed(0)
+    one = torch.rand(10_000, 5, generator=generator) * torch.tensor([100, 100, 60, 20, 3.0]) + 1
+    other = one * (1 + 1e-7 * torch.randn(one.shape, generator=generator))
+    assert gaussian_distance(one, other, "probiou").min() >= 0

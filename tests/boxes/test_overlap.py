@@ -188,3 +188,14 @@ def test_boxes_of_two_forms_are_refused():
         boxes.paired_iou(torch.zeros(2, 5), torch.zeros(3, 5))
     with pytest.raises(ShapeError, match="rotated boxes"):
         boxes.rotated_iou(torch.zeros(2, 4), torch.zeros(3, 4))
+
+
+def test_whole_numbers_and_half_precision():
+    """A third, of integers too; and areas that half precision cannot hold."""
+    a, b = torch.tensor([[0, 0, 40, 10]]), torch.tensor([[20, 0, 60, 10]])
+    assert boxes.paired_iou(a, b).tolist() == pytest.approx([1 / 3])
+    a, b = torch.tensor([[20, 5, 40, 10, 0]]), torch.tensor([[40, 5, 40, 10, 0]])
+    assert boxes.paired_iou(a, b).tolist() == pytest.approx([1 / 3])
+    assert boxes.box_iou(a, b).item() == pytest.approx(1 / 3)
+    large = torch.tensor([[0, 0, 400, 400]], dtype=torch.float16)
+    assert boxes.paired_iou(large, large).tolist() == [1]

@@ -171,3 +171,10 @@ def test_mistakes_are_named():
         boxes.nms(torch.zeros(2, 5), torch.zeros(2), 0.5, torch.zeros(2, 1))
     with pytest.raises(ValueRangeError, match=r"\[0, 1\], got 50"):
         boxes.nms(torch.zeros(2, 5), torch.zeros(2), 50)
+
+
+def test_an_infinite_box_leaves_the_others_as_they_are():
+    found = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 11], [50, 50, 60, 60], [0, 0, 9, torch.inf]])
+    scores = torch.tensor([0.9, 0.8, 0.7, 0.6])
+    kept = boxes.nms(found, scores, 0.5, classes=torch.tensor([1, 1, 1, 0]))
+    assert kept.tolist() == [0, 2, 3]

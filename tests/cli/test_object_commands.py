@@ -84,6 +84,10 @@ def test_the_report_of_an_evaluation(trained, tmp_path, capsys):
     assert "Figures are of 12 images in" in page.read_text()
     assert main(["evaluate", str(run), "--tile-size", "0"]) == 2
     assert "tile_size: of other images (--path)" in capsys.readouterr().err
+    assert main(["evaluate", str(run), *words, "--part", "test"]) == 2
+    assert "part: of the run's own images" in capsys.readouterr().err
+    assert main(["evaluate", str(run), "--report", "report.pdf"]) == 2
+    assert "report.pdf: expected a .html" in capsys.readouterr().err
     (tmp_path / "file").write_text("")
     assert main(["evaluate", str(run), "--report", str(tmp_path / "file" / "r.html")]) == 2
     assert "cannot write" in capsys.readouterr().err

@@ -30,6 +30,7 @@ from ringmoe.tasks import (
     load_task,
     save_task,
 )
+from ringmoe.tasks.heads.detections import covered
 from ringmoe.tasks.heads.fpn import STRIDES
 
 SMALL = {"classes": CLASSES, "channels": 16}
@@ -290,3 +291,20 @@ def test_figures_of_classes_are_a_table(capsys):
     first, second = capsys.readouterr().out.split("class")
     assert "map50" in first and "0.6250" in first and "ship" not in first
     assert "AP50" in second and "0.5000" in second and "small boat" in second and "none" in second
+
+
+def test_half_covered_is_covered():
+    """Integer boxes of which an ignored one has exactly the upper half, whatever rounding says."""
+    generator = torch.Generator().manual_seed(0)
+    corner = torch.randint(-50, 50, (400, 2), generator=generator).float()
+    size = torch.randint(1, 60, (400, 2), generator=generator).float() * torch.tensor([1, 2.0])
+    found = torch.cat([corner, corner + size], dim=1)
+    ignored = torch.cat([corner, corner + size * torch.tensor([1, 0.5])], dim=1)
+    each = [
+        covered(one[None], other[None]).item() for one, other in zip(found, ignored, strict=True)
+    ]
+    assert all(each)
+    less = ignored - torch.tensor([0, 0, 0, 0.01])
+    assert not any(
+        covered(one[None], other[None]).item() for one, other in zip(found, less, strict=True)
+    )

@@ -77,7 +77,7 @@ def _probiou(predicted: Tensor, target: Tensor) -> Tensor:
     # 1/8 d' (1/2 S / 12)^-1 d = 3 d' S^-1 d, and S^-1 by its adjugate.
     apart = (tw**2 + along) * v**2 + (th**2 + across) * u**2 - 2 * mixed * u * v
     distance = 3 * apart / both + (both / (4 * tw * th * pw * ph)).log() / 2
-    hellinger = -torch.expm1(-distance)  # squared
+    hellinger = -torch.expm1(-distance.clamp(min=0))  # squared; rounding makes less of equals
     return hellinger / (hellinger + _ROUNDING).sqrt()
 
 

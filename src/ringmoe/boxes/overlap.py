@@ -52,15 +52,15 @@ def rotated_iou(a: Tensor, b: Tensor) -> Tensor:
         b: `(M, 5)`.
 
     Returns:
-        `(N, M)` of a's type, in [0, 1], 0 where a box has no area. It has no gradient; losses are
-        in `ringmoe.boxes.gaussian`.
+        `(N, M)` of a's type (float64 of integers), in [0, 1], 0 where a box has no area. It has no
+        gradient; losses are in `ringmoe.boxes.gaussian`.
 
     Raises:
         ShapeError: The boxes are not rotated boxes.
     """
     if _form(a, b) != 5:
         raise ShapeError(f"rotated boxes are (N, 5) cxcywhr, got {tuple(a.shape)}")
-    result = a.new_zeros(len(a), len(b))
+    result = torch.zeros(len(a), len(b), dtype=_real(a), device=a.device)
     a, b = a.double(), b.double()
     low_a, high_a = enclosing_xyxy(a).unsqueeze(1).split(2, dim=-1)
     low_b, high_b = enclosing_xyxy(b).split(2, dim=-1)
@@ -82,7 +82,8 @@ def paired_iou(a: Tensor, b: Tensor) -> Tensor:
         b: `(N, 4)` or `(N, 5)`, of the same form.
 
     Returns:
-        `(N,)` of a's type, in [0, 1], 0 where a box has no area. It has no gradient.
+        `(N,)` of a's type (float64 of integers), in [0, 1], 0 where a box has no area. It has no
+        gradient.
 
     Raises:
         ShapeError: The boxes are of no form or of two, or not as many.
@@ -90,12 +91,17 @@ def paired_iou(a: Tensor, b: Tensor) -> Tensor:
     form = _form(a, b)
     if len(a) != len(b):
         raise ShapeError(f"boxes in pairs are as many on both sides, got {len(a)} and {len(b)}")
+    kind, a, b = _real(a), a.double(), b.double()
     if form == 5:
         each = torch.arange(len(a), device=a.device)
-        return pairs_iou(a.double(), b.double(), each, each).to(a.dtype)
+        return pairs_iou(a, b, each, each).to(kind)
     shared = torch.minimum(a[:, 2:], b[:, 2:]) - torch.maximum(a[:, :2], b[:, :2])
     areas = (a[:, 2:] - a[:, :2]).prod(-1), (b[:, 2:] - b[:, :2]).prod(-1)
-    return _ratio(shared.clamp(min=0).prod(-1), *areas)
+    return _ratio(shared.clamp(min=0).prod(-1), *areas).to(kind)
+
+
+def _real(boxes: Tensor) -> torch.dtype:
+    return boxes.dtype if boxes.is_floating_point() else torch.float64
 
 
 def pairs_iou(a: Tensor, b: Tensor, i: Tensor, j: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from ringmoe.errors import ShapeError, ValueRangeError
 
 # Pairs looked at together; the memory of the sweep, about 50 bytes a pair, hangs on it alone.
 _PAIRS = 1 << 20
+_FAR = 1e12  # pixels
 
 
 @torch.no_grad()
@@ -55,6 +56,7 @@ def _kept_horizontal(boxes: Tensor, classes: Tensor, threshold: float) -> Tensor
     """
     if len(boxes) == 0:
         return torch.zeros_like(classes)
+    boxes = boxes.clamp(-_FAR, _FAR)  # of an infinite one no shift would be a number
     shift = classes.double() * (boxes.max() - boxes.min() + 1)
     falling = torch.arange(len(boxes), 0, -1, device=boxes.device).double()
     return torchvision.ops.nms(boxes + shift.unsqueeze(1), falling, threshold)

@@ -15,7 +15,7 @@ from ringmoe.training import choose_device, is_first_process
 def evaluate(
     run: Path,
     *,
-    part: Part = "test",
+    part: Part | None = None,
     path: Path | None = None,
     tile_size: int | None = None,
     labels: str | None = None,
@@ -30,7 +30,7 @@ def evaluate(
 
     Args:
         run: The run's folder.
-        part: Of the run's split: test, validation or train.
+        part: Of the run's split: test, validation or train; none: test.
         path: Other labelled images in place of the run's own, read with the same settings.
         tile_size: Cut the other images into tiles of so many pixels; 0 takes them whole, which is
             how objects are counted; none as in the run.
@@ -46,7 +46,12 @@ def evaluate(
         raise ConfigError("tile_size: of other images (--path); the run's own are cut already")
     if labels is not None and path is None:
         raise ConfigError("labels: of other images (--path); the run knows those of its own")
+    if part is not None and path is not None:
+        raise ConfigError("part: of the run's own images; others (--path) count all")
+    part = part or "test"
     if report is not None:
+        if report.suffix.lower() not in (".html", ".htm"):
+            raise ConfigError(f"{report}: expected a .html for the report")
         check_writable(report)
     opened = open_run(run, path, choose_device(device), tile_size=tile_size, labels=labels)
     figures = opened.evaluate(part)

@@ -28,6 +28,7 @@ from ringmoe.errors import (
 )
 from ringmoe.scenes import Scene
 from ringmoe.tasks.tracking import CameraMotion, Track, TrackerOptions, track, tracks_of
+from ringmoe.tasks.tracking.tracker import the_tracker
 
 logger = logging.getLogger(__name__)
 
@@ -112,6 +113,7 @@ def track_video(
         MissingDependencyError: roboflow's trackers are not installed.
         GeoreferenceError, WriteError: See `write_lines`.
     """
+    the_tracker()
     for path in out:
         check_tracks(path)
     for name, value in (("fps", fps), ("gsd", gsd)):

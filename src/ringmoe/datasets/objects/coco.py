@@ -6,6 +6,7 @@ Lin et al., ECCV 2014, arXiv:1405.0312; format: https://cocodataset.org/#format-
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -39,22 +40,22 @@ def read_coco(root: Path, files: Sequence[Path], images: Sequence[Path], rotated
     found = Found()
     by_name: dict[str, list[Path]] = {}
     for path in images:
-        by_name.setdefault(path.name, []).append(path)
+        by_name.setdefault(_plain(path.name), []).append(path)
     categories: dict[str, str] = {}
     used: set[Path] = set()
     for file in files:
         content = _load(file)
         for category in content["categories"]:
             try:
-                code, name = str(category["id"]), str(category["name"])
+                code, name = _code(category["id"]), str(category["name"])
             except (KeyError, TypeError):
                 reason = f"category {category!r}: no id or name, left out"
                 found.report("entry that cannot be read", file, reason)
                 continue
             if categories.setdefault(code, name) != name:
                 raise DatasetError(
-                    f"{file}: category {code} is {name!r}, but {categories[code]!r} in another "
-                    "file: name one file in data.labels"
+                    f"{file}: category {code} is {name!r}, but {categories[code]!r} before: give "
+                    "each its own id, or name one of several files in data.labels"
                 )
         _read_file(file, content, root, by_name, categories, used, rotated, found)
     for path in images:
@@ -68,7 +69,7 @@ def is_coco(file: Path) -> bool:
     """Whether a JSON file's beginning looks like COCO's: it may be hundreds of megabytes."""
     try:
         with open(file, encoding="utf-8") as handle:
-            start = handle.read(4096)
+            start = handle.read(2**16)
     except (OSError, UnicodeDecodeError):
         return False
     return any(f'"{key}"' in start for key in ("images", "annotations", "categories"))
@@ -100,11 +101,11 @@ def _read_file(
     things: dict[str, list[dict[str, Any]]] = {}
     for thing in content["annotations"]:
         key = thing.get("image_id") if isinstance(thing, dict) else None
-        things.setdefault(str(key), []).append(thing)
+        things.setdefault(_code(key), []).append(thing)
     numbers: set[str] = set()
     for image in content["images"]:
         try:
-            name, number = str(image["file_name"]), str(image["id"])
+            name, number = str(image["file_name"]), _code(image["id"])
         except (KeyError, TypeError):
             found.report("entry that cannot be read", file, f"image {image!r}: no file_name or id")
             continue
@@ -140,16 +141,28 @@ def _read_file(
 
 
 def _size(image: dict[str, Any]) -> tuple[int, int] | None:
-    """Height and width, where an entry has both."""
+    """Height and width, where an entry has both; some write 0 for what they do not know."""
     height, width = image.get("height"), image.get("width")
-    return (height, width) if isinstance(height, int) and isinstance(width, int) else None
+    if not (isinstance(height, int) and isinstance(width, int)):
+        return None
+    return (height, width) if height > 0 and width > 0 else None
+
+
+def _code(number: Any) -> str:
+    """An id: 1 and 1.0 are the same."""
+    return str(int(number) if isinstance(number, float) and number.is_integer() else number)
+
+
+def _plain(name: str) -> str:
+    """A file's name with accented letters as one character; macOS writes two."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _match(name: str, by_name: dict[str, list[Path]], root: Path, part: str) -> list[Path]:
     """The file that an entry means: of several, those whose folders agree, and whose part does."""
-    name = name.replace("\\", "/")
+    name = _plain(name.replace("\\", "/"))
     paths = by_name.get(name.rpartition("/")[2], [])
-    paths = [p for p in paths if p.as_posix().endswith("/" + name.lstrip("./"))] or paths
+    paths = [p for p in paths if _plain(p.as_posix()).endswith("/" + name.lstrip("./"))] or paths
     return [p for p in paths if part_in(p, root) == part] or paths
 
 
@@ -164,7 +177,7 @@ def _annotations(
     boxes, names, ignored, upright = [], [], [], 0
     for thing in things:
         try:
-            code = str(thing["category_id"])
+            code = _code(thing["category_id"])
             polygons = _polygons(thing) if rotated else []
             if polygons:
                 boxes.append(polygon_to_cxcywhr(np.concatenate(polygons)))

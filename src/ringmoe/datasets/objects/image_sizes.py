@@ -51,8 +51,9 @@ def _header(path: str, form: ImageFormat) -> tuple[tuple[int, int], int]:
             with Image.open(path) as image:
                 if image.format in ("PNG", "JPEG"):
                     check_picture_end(path, image.format)
-                colours = [band for band in image.getbands() if band not in "AP"]
-                return (image.height, image.width), len(colours)
+                if image.mode != "P":  # GDAL says what is wrong with a colour table
+                    colours = [band for band in image.getbands() if band != "A"]
+                    return (image.height, image.width), len(colours)
     except (UnidentifiedImageError, Image.DecompressionBombError):
         pass
     scene = open_scene(path, form.sensor, bands=form.bands, encoding=form.encoding)

@@ -1,7 +1,7 @@
 """Tracks of points in a wide table, as of the WPAFB wide-area motion imagery.
 
 A line a frame: `Frame Number, obj_5_px, obj_5_py, obj_5_vx, ...`, where px is the row and py the
-column of a pixel, and 0, 0 means that the object is not there.
+column of a pixel, and 0, 0 or an empty cell means that the object is not there.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ def is_point_table(file: Path) -> bool:
             start = handle.readline(4096)
     except (OSError, UnicodeDecodeError):
         return False
-    return start.startswith(FRAME_COLUMN) and _POSITION.search(start) is not None
+    columns = [word.strip().strip('"') for word in start.split(",")]
+    return columns[0] == FRAME_COLUMN and any(map(_POSITION.fullmatch, columns[:-1]))
 
 
 def read_point_tracks(file: Path, pictures: Sequence[Path], name: str, rotated: bool) -> Found:
@@ -52,16 +53,23 @@ def read_point_tracks(file: Path, pictures: Sequence[Path], name: str, rotated: 
 
 def _lines(file: Path, found: Found) -> list[Line]:
     lines: list[Line] = []
+    seen: set[int] = set()
     columns, listed = csv_lines(file)
     named = {(int(m[1]), m[2]): m[0] for text in columns if (m := _POSITION.fullmatch(text))}
     ids = [identity for identity, axis in named if axis == "x" and (identity, "y") in named]
     for where, given in listed:
         try:
             frame = int(float(given[FRAME_COLUMN]))
-            places = [[float(given[named[key, axis]]) for axis in "xy"] for key in ids]
+            places = [[float(given[named[key, axis]] or 0) for axis in "xy"] for key in ids]
         except (ValueError, OverflowError) as error:
             found.report("line that cannot be read", where, f"{error}, left out")
             continue
+        if frame in seen:
+            found.report(
+                "frame listed twice", where, f"frame {frame} stands there already, left out"
+            )
+            continue
+        seen.add(frame)
         for identity, (row, column) in zip(ids, places, strict=True):
             if row == 0 and column == 0:
                 continue

@@ -114,6 +114,9 @@ def seeded(name: str, draw: int, device: torch.device) -> Iterator[None]:
         yield
 
 
+_ROUNDING = 1e-5  # of a share, in single precision
+
+
 def covered(boxes: Tensor, ignored: Tensor) -> Tensor:
     """Which boxes lie by half or more of their area in one that is ignored.
 
@@ -128,7 +131,7 @@ def covered(boxes: Tensor, ignored: Tensor) -> Tensor:
 
     iou, own, other = box_iou(boxes, ignored), _areas(boxes)[:, None], _areas(ignored)
     shared = iou * (own + other) / (1 + iou)  # of iou = shared / (own + other - shared)
-    return (shared >= 0.5 * own).any(1)
+    return (shared >= (0.5 - _ROUNDING) * own).any(1)
 
 
 def inside(points: Tensor, boxes: Tensor) -> Tensor:
