@@ -23,7 +23,7 @@ class Oracle:
     """The true objects cut to each tile, which it finds by the numbers of the tile's pixels.
 
     A horizontal box is cut exactly. Of a rotated one the smallest rectangle around what is left is
-    given, as labels of cut objects are.
+    given: the least that a detector can know, which has another direction in a corner.
     """
 
     def __init__(self, scene, truth, *, shuffled=None):

@@ -97,6 +97,21 @@ def test_large_rotated_objects_are_put_together(scene):
 
 
 @pytest.mark.slow
+def test_wide_rotated_objects_keep_their_width(scene):
+    """Of a corner of them a tile gives a rectangle that lies askew and sticks out at the sides."""
+    generator = np.random.default_rng(3)
+    for length in generator.uniform(29, 110, 40):
+        centre, angle = generator.uniform(64, 96, 2), generator.uniform(-1.5, 1.5)
+        width = length * generator.uniform(0.15, 0.35)
+        box = boxes.canonical([[*centre, length, width, angle]])
+        truth = Objects(box, np.zeros(1, int), np.ones(1))
+        found = detect(Oracle(scene, truth), scene, tile_size=64, overlap=24)
+        ours, theirs = polygons(found)[0], polygons(truth)[0]
+        assert len(found) == 1
+        assert ours.intersection(theirs).area / ours.union(theirs).area > 0.6
+
+
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(st.floats(30, 120), st.floats(6, 24), st.floats(-1.57, 1.57), st.data())
 def test_a_rotated_object_cut_by_tiles_appears_once(scene, length, width, angle, data):

@@ -33,6 +33,7 @@ from ringmoe.deployment.windows import Axis
 
 MARGIN = 2.0  # pixels between a box and the edge that cuts it, which detectors do not hit exactly
 COVERED = 0.4  # of a cut box in a whole one; under 0.5, as a triangle fills half of its box
+ASKEW = 0.1  # sine of the angle between two pieces that have one direction
 AGREE = 0.5  # intersection over union, where both tiles look, of parts of one object
 
 Array = np.ndarray
@@ -175,7 +176,8 @@ def _around(pieces: Array, seen: Array) -> Array:
     """The box around pieces, each counted as far as its tile shows it.
 
     A rotated one has the direction of the largest piece. Its width is that of pieces at least half
-    as large: a box around the small tip of something that lies askew sticks out at the sides.
+    as large that have this direction: the box around a tip or a corner that lies askew sticks out
+    at the sides.
     """
     if pieces.shape[1] == 4:
         return np.concatenate([pieces[:, :2].min(axis=0), pieces[:, 2:].max(axis=0)])
@@ -184,7 +186,8 @@ def _around(pieces: Array, seen: Array) -> Array:
     shown = shapely.intersection(_shapes(pieces), shapely.box(*seen.T))
     points, of = shapely.get_coordinates(shown, return_index=True)
     along, across = axes @ points.T
-    across = across[(areas >= areas.max() / 2)[of]]
+    alike = np.abs(np.sin(pieces[:, 4] - angle)) <= ASKEW
+    across = across[(alike & (areas >= areas.max() / 2))[of]]
     low, high = (np.array([f(along), f(across)]) for f in (np.min, np.max))
     return boxes.canonical([*((low + high) / 2 @ axes), *(high - low), angle])
 
