@@ -100,7 +100,7 @@ def predict(
     opened = open_images(model, scenes, bands, given, nodata)
     check_outputs([picture], files_of(opened.values()))
     shared: dict[str, Any] = {
-        "tile_size": tile_size or facts["tile_size"],
+        "tile_size": tile_side(tile_size, facts, model),
         "overlap": overlap,
         "batch_size": batch_size,
         "threads": forward_threads(where),
@@ -169,6 +169,18 @@ def model_folder(checkpoint: Path) -> Path:
             f"{checkpoint}: this run has not ended: go on with it (`ringmoe finetune ... --resume`)"
         )
     return run.model_path if (run.model_path / TASK).is_file() else checkpoint
+
+
+def tile_side(asked: int, facts: Mapping[str, Any], model: TaskModel) -> int:
+    """Pixels of a tile's side: those asked for, or those of the model's training.
+
+    Raises:
+        ConfigError: The model cannot take tiles of that size.
+    """
+    stride = model.backbone.config.stride
+    if asked % stride or asked < 0:
+        raise ConfigError(f"tile_size must be a multiple of {stride} pixels, got {asked}")
+    return asked or facts["tile_size"]
 
 
 def open_images(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ringmoe.cli._overview import LONGEST_OF_OBJECTS, overview, step_of
-from ringmoe.cli.predict import model_folder
+from ringmoe.cli.predict import model_folder, tile_side
 from ringmoe.deployment.frames import find_frames
 from ringmoe.deployment.journal import check_outputs
 from ringmoe.deployment.pipeline import forward_threads
@@ -142,7 +142,7 @@ def track(
         out,
         classes=task.classes,
         options=tracker_options(task, given),
-        tile_size=tile_size or facts["tile_size"],
+        tile_size=tile_side(tile_size, facts, model),
         overlap=overlap,
         batch_size=batch_size,
         threads=forward_threads(where),

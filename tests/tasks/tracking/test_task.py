@@ -240,6 +240,8 @@ def test_the_verb_follows_with_the_model_s_options(tmp_path, capsys, kind):
     said = capsys.readouterr().out
     lines = (tmp_path / "t.txt").read_text().splitlines()
     assert f"{len(lines)} detections on tracks" in said
+    assert main([*paths, "--tile-size", "100"]) == 2
+    assert "tile_size must be a multiple of 32 pixels, got 100" in capsys.readouterr().err
     assert main([*paths[:2], str(tmp_path / "absent"), *paths[3:]]) == 2
     assert "no such file" in capsys.readouterr().err
 
