@@ -49,6 +49,9 @@ def test_labels_that_could_be_of_two_images_are_of_none(tmp_path):
     write(tmp_path / "labelTxt" / "tile.txt", dota(1))
     with pytest.raises(DatasetError, match=r"several images are called tile\.\* .*2019.*2020"):
         opened(tmp_path)
+    write(tmp_path / "labelTxt" / "2020" / "tile.txt", dota(2))
+    data = opened(tmp_path)
+    assert data.names == ("2020/tile.png",) and kinds(data) == ["label file without image"]
 
 
 @pytest.mark.parametrize("form", ["voc", "coco"])

@@ -55,12 +55,13 @@ def read_pairs(
     """
     images = _by_stem(files, files.images, "", found)
     labels = _by_stem(files, files.labels, suffix, found)
-    label_of: dict[Path, Path] = {}  # images that a label file may be of
+    label_of: dict[Path, Path] = {}
+    doubtful: set[Path] = set()  # images that a label file may be of
     for stem, alike in labels.items():
         for part, label in alike:
             own = _images_of(label, part, images.get(stem, []), files.root)
             if len(own) != 1:
-                label_of |= {image: label for _, image in own}
+                doubtful.update(image for _, image in own)
                 found.report("label file without image", label, _which(stem, own))
                 continue
             ((of_image, image),) = own
@@ -77,7 +78,7 @@ def read_pairs(
             found.add(_row(files.root, image, label, part or of_image), said)
     for stem, alike in images.items():
         for _, image in alike:
-            if image not in label_of:
+            if image not in label_of and image not in doubtful:
                 reason = f"there is no label file {stem}{suffix}.*"
                 found.report("image without labels", image, reason)
     return found
