@@ -34,6 +34,19 @@ def frame_numbers(paths: Sequence[Path]) -> list[int] | None:
     return None
 
 
+def frame_counter(paths: Sequence[Path]) -> list[int] | None:
+    """The frames' numbers, if their order is that of dates in the names too, where these differ.
+
+    It is not where numbers begin anew each day.
+    """
+    numbers = frame_numbers(paths)
+    varied = [seconds for seconds in _told(paths) if len(set(seconds)) > 1]
+    if numbers is None or not varied:
+        return numbers
+    ordered = ([s for _, s in sorted(zip(numbers, seconds, strict=True))] for seconds in varied)
+    return numbers if any(seconds == sorted(seconds) for seconds in ordered) else None
+
+
 def frame_seconds(paths: Sequence[Path]) -> list[float] | None:
     """When each frame was taken, by the first date or time that differs in all names.
 
@@ -42,22 +55,12 @@ def frame_seconds(paths: Sequence[Path]) -> list[float] | None:
     Returns:
         Seconds since the earliest; None where no time tells all of them apart.
     """
-    numbers = frame_numbers(paths)
-    counted = numbers is not None and in_order_of_dates(paths, numbers)
+    counted = frame_counter(paths) is not None
     for seconds in (*_told(paths), *([] if counted else _told(paths, fractions=True))):
         if len(set(seconds)) == len(paths) > 1:
-            return [second - min(seconds) for second in seconds]
+            first = min(seconds)
+            return [second - first for second in seconds]
     return None
-
-
-def in_order_of_dates(paths: Sequence[Path], numbers: Sequence[int]) -> bool:
-    """Whether the order of numbers is that of dates in the names too, where these differ.
-
-    It is not where numbers begin anew each day.
-    """
-    varied = [seconds for seconds in _told(paths) if len(set(seconds)) > 1]
-    ordered = ([s for _, s in sorted(zip(numbers, seconds, strict=True))] for seconds in varied)
-    return not varied or any(seconds == sorted(seconds) for seconds in ordered)
 
 
 def usual_step(numbers: Sequence[float]) -> float:

@@ -11,13 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ringmoe.datasets.frames import (
-    frame_numbers,
-    frame_seconds,
-    frame_times,
-    in_order_of_dates,
-    usual_step,
-)
+from ringmoe.datasets.frames import frame_counter, frame_seconds, frame_times, usual_step
 from ringmoe.datasets.images import images_in
 from ringmoe.datasets.objects.mot import IMAGE_FOLDERS
 from ringmoe.errors import DatasetError
@@ -122,8 +116,7 @@ def _ordered(paths: list[Path], fps: float | None) -> Frames:
     if seconds is not None:
         moments, ordered = zip(*sorted(zip(seconds, paths, strict=True)), strict=True)
         return Frames(ordered, _steps(moments), seconds=moments)
-    numbers = frame_numbers(paths)
-    if numbers is not None and in_order_of_dates(paths, numbers):
+    if (numbers := frame_counter(paths)) is not None:
         counted, ordered = zip(*sorted(zip(numbers, paths, strict=True)), strict=True)
         return Frames(ordered, counted, fps)
     if len(paths) > 1:
