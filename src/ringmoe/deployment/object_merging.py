@@ -31,7 +31,7 @@ from ringmoe import boxes
 from ringmoe.boxes import Objects
 from ringmoe.deployment.windows import Axis
 
-MARGIN = 2.0  # pixels between a box and the edge that cuts it, which detectors do not hit exactly
+MARGIN = 4.0  # pixels between a box and the edge that cuts it, which detectors do not hit exactly
 COVERED = 0.4  # of a cut box in a whole one; under 0.5, as a triangle fills half of its box
 ASKEW = 0.1  # sine of the angle between two pieces that have one direction
 AGREE = 0.5  # intersection over union, where both tiles look, of parts of one object
