@@ -11,11 +11,13 @@ from tests.datasets.test_object_formats import (
     BNDBOX,
     boxes,
     coco,
+    mot,
     opened,
     pictures,
     thing,
     voc,
     write,
+    write_csv,
 )
 from tests.datasets.test_object_problems import GOOD, kinds
 
@@ -72,15 +74,19 @@ def test_a_picture_of_palette_indices_is_left_out(tmp_path):
 
 
 def test_tables_of_points_with_empty_cells_and_a_frame_twice(tmp_path):
-    """A cell that is empty is one object that is not there."""
+    """A cell that is empty is one object that is not there, were the other one empty or not."""
     for number in (1, 2):
         save_png(tmp_path / "frames" / f"{number}.png", rgb(number, 32, 32))
-    lines = [HEADER, "1,10,12,,", "2,11,12,20,22", "2,1,1,2,2"]
+    lines = [HEADER, "1,10,12,,7", "2,11,12,20,22", "2,1,1,2,2"]
     write(tmp_path / "points.csv", "\n".join(lines))
     data = opened(tmp_path)
     assert [objects.ids.tolist() for objects in data.objects] == [[5], [5, 6]]
     np.testing.assert_allclose(boxes(data), [[7.5, 5.5, 17.5, 15.5]])
-    assert kinds(data) == ["frame listed twice"]
+    assert kinds(data) == ["frame listed twice", "point with one coordinate"]
+    write(tmp_path / "more.csv", "\n".join(lines[:2]))
+    with pytest.raises(DatasetError, match=r"several tables of points \(more.csv, points.csv\)"):
+        opened(tmp_path)
+    assert len(opened(tmp_path, labels="points.csv").rows) == 2
 
 
 def test_tables_of_points_by_other_programs(tmp_path):
@@ -91,3 +97,33 @@ def test_tables_of_points_by_other_programs(tmp_path):
     file.write_text(f"{HEADER}\n1,10,12,20,22".replace(",", ";"))
     with pytest.raises(DatasetError, match=r"found none of these; to use points\.csv"):
         opened(tmp_path)
+
+
+@pytest.mark.parametrize("form", ["boxes", "rotated-boxes"])
+def test_a_csv_line_of_negative_size_is_left_out(tmp_path, form):
+    pictures(tmp_path, "a.png")
+    columns = ("image", "class", "cx", "cy", "w", "h", "r")
+    rows = [("a.png", "ship", 20, 20, width, 6, 0) for width in (8, -8)]
+    data = opened(write_csv(tmp_path / "objects.csv", columns, *rows), form)
+    assert len(data.objects[0]) == 1
+    assert "objects.csv, line 3: w and h are -8 and 6, expected 0 or more" in str(data.problems[0])
+
+
+def test_a_word_in_place_of_difficult_is_told(tmp_path):
+    pictures(tmp_path / "JPEGImages", "a.png")
+    good, bad = (thing("ship", BNDBOX, difficult) for difficult in (1, "no"))
+    write(tmp_path / "Annotations" / "a.xml", voc(good + bad))
+    data = opened(tmp_path)
+    assert data.objects[0].ignored.tolist() == [True]
+    assert "object 2: difficult is 'no', expected a number, left out" in str(data.problems[0])
+
+
+@pytest.mark.parametrize("text", ["", "\n", "nothing\n"])
+def test_a_sequence_of_mot_without_a_line_is_left_out(tmp_path, text):
+    """Its frames are not ones without objects."""
+    mot(tmp_path, "labelled", (1, 2), "1,7,11,21,30,10,1,2,1")
+    mot(tmp_path, "other", (1, 2))
+    write(tmp_path / "other" / "gt" / "gt.txt", text)
+    data = opened(tmp_path)
+    assert data.names == ("labelled/000001", "labelled/000002")
+    assert kinds(data)[-1] == "sequence without labels"

@@ -58,6 +58,13 @@ def test_a_still_camera_is_still_and_an_empty_image_is_told():
         camera.step(np.zeros((3, 64, 64)))
 
 
+@pytest.mark.parametrize("size", [(1, 1), (1, 50), (2, 2)])
+def test_frames_too_small_to_tell_are_not_moved(size):
+    camera = CameraMotion()
+    for image in (np.zeros(size), np.ones(size)):
+        assert (camera.step(image) == np.eye(2, 3)).all()
+
+
 @pytest.mark.parametrize("smooth", [1.0, 2.0, 3.0])
 def test_frames_that_have_nothing_in_common_are_not_moved(smooth):
     """As waves are from one frame to the next: some features agree by chance."""

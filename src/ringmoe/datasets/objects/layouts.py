@@ -91,6 +91,11 @@ def _readers(root: Path, labels: Path, rotated: bool, first_pixel: int) -> dict[
         readers["COCO"] = lambda: read_coco(root, json_files, images, rotated)
     tables = of_type(".csv")
     points = [file for file in tables if is_point_table(file)]
+    if len(points) > 1:
+        names = ", ".join(file.name for file in points)
+        raise DatasetError(
+            f"{labels}: holds several tables of points ({names}): name one as data.labels"
+        )
     if points:
         frames = [file for file in images if file.parent.name == "frames"] or images
         readers["points"] = lambda: read_point_tracks(points[0], frames, root.name, rotated)

@@ -41,10 +41,10 @@ def read_mot(root: Path, sequences: Sequence[Path], rotated: bool) -> Found:
     found = Found()
     for folder in sequences:
         name = folder.name if folder == root else folder.relative_to(root).as_posix()
-        if not (folder / "gt" / "gt.txt").stat().st_size:
-            found.report("sequence without labels", folder, "its gt/gt.txt is empty, left out")
-            continue
         lines = read_track_lines(folder / "gt" / "gt.txt", found)
+        if not lines:
+            found.report("sequence without labels", folder, "its gt/gt.txt has none, left out")
+            continue
         frames = _from_one(numbered(_pictures(folder, found), found), lines, folder, found)
         add_frames(
             found,

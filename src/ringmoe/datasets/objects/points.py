@@ -60,7 +60,8 @@ def _lines(file: Path, found: Found) -> list[Line]:
     for where, given in listed:
         try:
             frame = int(float(given[FRAME_COLUMN]))
-            places = [[float(given[named[key, axis]] or 0) for axis in "xy"] for key in ids]
+            cells = [[given[named[key, axis]] for axis in "xy"] for key in ids]
+            places = [[float(cell or 0) for cell in both] for both in cells]
         except (ValueError, OverflowError) as error:
             found.report("line that cannot be read", where, f"{error}, left out")
             continue
@@ -70,8 +71,11 @@ def _lines(file: Path, found: Found) -> list[Line]:
             )
             continue
         seen.add(frame)
-        for identity, (row, column) in zip(ids, places, strict=True):
+        for identity, both, (row, column) in zip(ids, cells, places, strict=True):
             if row == 0 and column == 0:
+                continue
+            if not all(both):
+                found.report("point with one coordinate", where, f"obj_{identity}, left out")
                 continue
             x, y = column + 0.5, row + 0.5  # the middle of the pixel
             half = POINT_SIZE / 2

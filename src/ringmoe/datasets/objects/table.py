@@ -108,6 +108,8 @@ def _object(
     if len(numbers) == 8:
         box = quadrilateral_to_cxcywhr(numbers) if rotated else enclosing(numbers)
     elif len(numbers) == 5:
+        if min(numbers[2:4]) < 0:
+            raise ValueError(f"w and h are {given['w']} and {given['h']}, expected 0 or more")
         box = canonical(numbers) if rotated else cxcywhr_to_xyxy(numbers)
     else:
         box = xyxy_to_cxcywhr(numbers) if rotated else numbers

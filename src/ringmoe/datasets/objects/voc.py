@@ -62,8 +62,8 @@ def _read_file(
         try:
             box, is_rotated = _box(thing, rotated, first_pixel)
             name = _text(thing, class_tag)
-            difficult = thing.findtext("difficult") or "0"
-            ignored.append(float(difficult) > 0)
+            difficult = _numbers(thing, ("difficult",)) if thing.findtext("difficult") else [0.0]
+            ignored.append(difficult[0] > 0)
         except (LookupError, ValueError) as error:
             found.report("object that cannot be read", path, f"object {number}: {error}, left out")
             continue

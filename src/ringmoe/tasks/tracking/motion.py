@@ -77,6 +77,9 @@ class CameraMotion:
         shrink = max(2, -(-max(picture.shape) // _EDGE))
         self._estimator.downscale = shrink
         height, width = (n // shrink * shrink for n in picture.shape)
+        if not height or not width:
+            self.failed += last is not None
+            return np.eye(2, 3)
         colours = np.repeat(picture[:height, :width, None], 3, axis=2)
         around = None if objects is None else _around(objects)
         found = np.asarray(self._estimator.estimate(colours, around), np.float64)
