@@ -1,5 +1,6 @@
 """From labelled ships to a list of ships on a map, on the command line; and the run's report."""
 
+import csv
 import json
 import shutil
 
@@ -25,6 +26,7 @@ def trained(tmp_path_factory):
     """A folder with a run that has seen ships, and a scene of 200 x 260 pixels with others."""
     folder = tmp_path_factory.mktemp("ships")
     write_ships(folder / "ships", 24)
+    (folder / "ships" / "labelTxt" / "P99.txt").write_text("1 1 9 1 9 9 1 9 ship 0\n")
     write_backbone(folder / "backbone")
     words = f"finetune oriented-detection --checkpoint {folder}/backbone --out {folder}/run"
     words += f" --data.path {folder}/ships --data.sensor rgb-dn8 --data.validation 0.25"
@@ -65,6 +67,14 @@ def test_the_report_of_a_run(trained):
     assert html.count("data:image/png") == 6
     for text in ("Oriented detection: ship", "did not learn from", "training loss", "P00"):
         assert text in html
+
+
+def test_what_is_wrong_with_labels_is_listed_in_the_run_and_its_report(trained):
+    (listed,) = csv.DictReader((trained / "run" / "problems.csv").open())
+    assert listed["kind"] == "label file without image" and listed["file"].endswith("P99.txt")
+    assert listed["reason"] == "there is no image P99.*"
+    html = report_training(trained / "run").read_text()
+    assert "there is no image P99.*" in html and "What is wrong with the labels" in html
 
 
 def test_the_report_of_an_evaluation(trained, tmp_path, capsys):

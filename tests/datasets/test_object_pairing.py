@@ -54,6 +54,32 @@ def test_labels_that_could_be_of_two_images_are_of_none(tmp_path):
     assert data.names == ("2020/tile.png",) and kinds(data) == ["label file without image"]
 
 
+def test_labels_of_an_image_that_is_missing_are_not_those_of_its_namesake(tmp_path):
+    """Of another camera, say; the nearer label file has the image, the other is told."""
+    pictures(tmp_path / "images" / "cam2", "1.png")
+    for camera, left in (("cam1", 1), ("cam2", 2)):
+        write(tmp_path / "labelTxt" / camera / "1.txt", dota(left))
+    data = opened(tmp_path)
+    assert data.names == ("images/cam2/1.png",) and boxes(data) == [[2, 1, 9, 9]]
+    assert kinds(data) == ["label file without image"]
+    assert data.problems[0].file.endswith("cam1/1.txt")
+
+
+def test_entries_of_coco_mean_images_of_their_own_folders(tmp_path):
+    pictures(tmp_path / "images" / "cam2", "1.png")
+    names = ("cam1/1.png", "cam2/1.png")
+    things = [GOOD | {"image_id": n, "bbox": [n, 6, 20, 10]} for n in (1, 2)]
+    coco(tmp_path / "labels.json", *things, images=names)
+    data = opened(tmp_path)
+    assert boxes(data) == [[2, 6, 22, 16]] and kinds(data) == ["labels without image"]
+    assert "there is no file cam1/1.png" in data.problems[0].reason
+    coco(tmp_path / "labels.json", *things[:1], images=["/home/of/another/1.png"])
+    data = opened(tmp_path)
+    assert boxes(data) == [[1, 6, 21, 16]] and kinds(data) == [
+        "image in another folder than listed"
+    ]
+
+
 @pytest.mark.parametrize("form", ["voc", "coco"])
 def test_lists_of_parts_are_of_every_format(tmp_path, form):
     names = ("a.png", "b.png", "c.png")

@@ -69,6 +69,20 @@ def test_objects_and_tracks(tmp_path):
     assert not set(re.findall(r'(?:src|href)="(http[^"]+)"', html))
 
 
+def test_what_is_wrong_with_labels_is_listed(tmp_path):
+    problems = [("box without area", f"{n}.xml", "object 1, <left> out") for n in range(250)]
+    html = page(tmp_path, [], problems=problems)
+    assert html.count("<td>box without area</td>") == 200 and "and 50 more" in html
+    assert "250 labels or images" in html and "&lt;left&gt;" in html
+    assert "wrong with the labels" not in page(tmp_path, [])
+
+
+def test_what_is_there_and_does_not_count_is_said():
+    none = np.zeros((0, 4))
+    view = FoundView("port", GREY, none, none[:, 0], none[:, 0], np.ones((3, 4)), ignored=2)
+    assert view.caption == "port: 0 found, 3 there, 2 of them ignored"
+
+
 def test_maps_of_classes(tmp_path):
     """Image, map and truth in the colours of the classes; unlabelled pixels are white."""
     said, truth = np.zeros((4, 4)), np.zeros((4, 4), np.int64)

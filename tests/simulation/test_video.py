@@ -7,7 +7,15 @@ import pytest
 import rasterio
 
 from ringmoe.errors import ConfigError
-from ringmoe.simulation import Film, close_up, observe_optical, simulate_landscape, write_simulation
+from ringmoe.simulation import (
+    Film,
+    close_up,
+    object_labels,
+    observe_optical,
+    simulate_landscape,
+    write_simulation,
+)
+from ringmoe.simulation.labels import video_labels
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +53,20 @@ def test_objects_lie_where_they_did(village):
             np.testing.assert_allclose(found, expected, atol=1e-9)
             moving += thing.speed > 0
     assert moving >= 8
+
+
+def test_metres_of_labels_are_those_of_the_ground(village):
+    """As seen from afar; and the pixels of a box times their size."""
+    film = Film(zoom=4)
+    far = {label["id"]: label for label in object_labels(village)}
+    frames = video_labels(close_up(village, film)[0], film.zoom)
+    for label in frames[0]:
+        for name in ("length_m", "width_m", "height_m", "speed"):
+            assert label[name] == pytest.approx(far[label["id"]][name], abs=0.011)
+        edges = sorted(label["rotated"][2:4], reverse=True)
+        metres = label["length_m"], label["width_m"]
+        np.testing.assert_allclose(np.array(edges) * film.gsd, metres, atol=0.01)
+    assert len(frames[0]) > 3
 
 
 def test_a_video_can_be_of_ships():

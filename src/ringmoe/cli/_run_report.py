@@ -61,6 +61,7 @@ def _write(run: OpenRun, part: Part, figures: Figures, lead: str, out: Path) -> 
         loss=_curves(folder.metrics_path, ["loss"]).get("loss", ((), ())),
         validation=_curves(run.path / FILE, METRICS),
         details=_details(run),
+        problems=[(p.kind, p.file, p.reason) for p in getattr(run.examples, "problems", ())],
         footer=f"RingMoE {ringmoe.__version__}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC.",
     )
     return write_run_report(results, out)

@@ -105,10 +105,9 @@ def _objects(
     views = []
     for seen in _seen(run, spread(indices, IMAGES), task.decode):
         sure = seen.said.take(_scores(seen.said) >= THRESHOLD)
-        there = _counted(seen.label).boxes
-        views.append(
-            FoundView(seen.name, seen.picture, sure.boxes, sure.classes, _scores(sure), there)
-        )
+        found = sure.boxes, sure.classes, _scores(sure)
+        ignored = 0 if seen.label.ignored is None else int(seen.label.ignored.sum())
+        views.append(FoundView(seen.name, seen.picture, *found, seen.label.boxes, ignored))
     sections = [found_section(views, task.classes, THRESHOLD, held_out)]
     if isinstance(task, TrackerOptions):
         sections.append(tracks_section(_tracks(run, task, task, indices)))
@@ -183,10 +182,6 @@ def picture_of(image: np.ndarray, valid: np.ndarray, source: Source) -> np.ndarr
     values = np.where(valid, values, np.nan)
     keys = [channel.key for channel in source.channels]
     return pictures.measurement(values, source.modality, keys)
-
-
-def _counted(truth: Objects) -> Objects:
-    return truth if truth.ignored is None else truth.take(~truth.ignored)
 
 
 def _scores(objects: Objects) -> np.ndarray:

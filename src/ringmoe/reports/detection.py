@@ -26,6 +26,7 @@ class FoundView:
         classes: `(N,)` class indices.
         scores: `(N,)`.
         truth: `(M, 4)` or `(M, 5)`, what is there.
+        ignored: How many of these the metrics ignore.
     """
 
     name: str
@@ -34,6 +35,13 @@ class FoundView:
     classes: np.ndarray
     scores: np.ndarray
     truth: np.ndarray
+    ignored: int = 0
+
+    @property
+    def caption(self) -> str:
+        """What is found and there, in numbers."""
+        ignored = f", {self.ignored} of them ignored" if self.ignored else ""
+        return f"{self.name}: {len(self.boxes)} found, {len(self.truth)} there{ignored}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +85,7 @@ def found_section(
                 )
             ),
             "label": view.name,
-            "caption": f"{view.name}: {len(view.boxes)} found, {len(view.truth)} there",
+            "caption": view.caption,
         }
         for view in views
     ]

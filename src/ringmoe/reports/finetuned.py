@@ -16,6 +16,7 @@ Curve = tuple[Sequence[int], Sequence[float]]
 
 _LINES = ("#3f5fa8", "#d1603d", "#3d8b54", "#8a6fa8", "#5b6775")
 _NUMBERED = 12  # classes up to which shares stand in the squares of a confusion matrix
+_LISTED = 200  # problems with labels
 _NAMED = 40  # classes up to which their names stand beside it
 
 METRICS = {
@@ -59,6 +60,7 @@ class RunResults:
         loss: (steps, values) while it learned.
         validation: Metric to (steps, values).
         details: (name, value) rows about model, data and training.
+        problems: (kind, file, reason) of what is wrong with the labels.
         footer: What made it, where and when.
     """
 
@@ -71,6 +73,7 @@ class RunResults:
     loss: Curve = ((), ())
     validation: Mapping[str, Curve] = field(default_factory=dict)
     details: Sequence[tuple[str, str]] = ()
+    problems: Sequence[tuple[str, str, str]] = ()
     footer: str = ""
 
 
@@ -89,6 +92,7 @@ def write_run_report(results: RunResults, path: Path) -> Path:
         *results.views,
         *([_confusion(results)] if len(results.confusion) else []),
         *([_learning(results)] if results.loss[0] else []),
+        *([_problems(results.problems)] if results.problems else []),
         *([_details(results)] if results.details else []),
     ]
     page = Page(results.title, results.lead, large, sections, footer=results.footer)
@@ -201,6 +205,15 @@ def _learning(results: RunResults) -> Section:
         only = f": {next(iter(followed))}" if len(followed) == 1 else ""
         panels[f"validation{only}"] = followed
     return Section("Learning", "", curves(panels))
+
+
+def _problems(problems: Sequence[tuple[str, str, str]]) -> Section:
+    count = len(problems)
+    text = f"{count} labels or images, the rest was used." if count > 1 else "The rest was used."
+    more = f"and {count - _LISTED} more" if count > _LISTED else ""
+    header = ("kind", "file", "reason")
+    table = render("table.html.j2", header=header, rows=problems[:_LISTED])
+    return Section("What is wrong with the labels", text, table, more)
 
 
 def _details(results: RunResults) -> Section:

@@ -11,8 +11,12 @@ from ringmoe.simulation.object_models import OBJECT_CLASSES
 from ringmoe.simulation.objects import SceneObject, seen_share
 
 
-def object_labels(landscape: Landscape) -> list[dict[str, Any]]:
+def object_labels(landscape: Landscape, zoom: int = 1) -> list[dict[str, Any]]:
     """Every object of which something is seen.
+
+    Args:
+        landscape: All of it, or what a close film shows.
+        zoom: Of that film: in what it shows, all lengths are so many times longer.
 
     Returns:
         For each, in pixels and radians as `ringmoe.boxes` has them: `id`, `class`, `model`,
@@ -28,9 +32,9 @@ def object_labels(landscape: Landscape) -> list[dict[str, Any]]:
             "horizontal": _rounded(_cut(thing.horizontal_box, landscape.size)),
             "rotated": _rounded(thing.rotated_box),
             "heading": round(thing.heading, 5),
-            "length_m": round(thing.length, 2),
-            "width_m": round(thing.width, 2),
-            "height_m": round(thing.height, 2),
+            "length_m": round(thing.length / zoom, 2),
+            "width_m": round(thing.width / zoom, 2),
+            "height_m": round(thing.height / zoom, 2),
             "speed": round(thing.speed, 2),
             "seen": round(share, 4),
         }
@@ -38,9 +42,10 @@ def object_labels(landscape: Landscape) -> list[dict[str, Any]]:
     ]
 
 
-def video_labels(landscape: Landscape) -> list[list[dict[str, Any]]]:
+def video_labels(landscape: Landscape, zoom: int = 1) -> list[list[dict[str, Any]]]:
     """`object_labels` of each frame of the video; an object keeps its `id`."""
-    return [object_labels(landscape.at_frame(number)) for number in range(len(landscape.frames))]
+    frames = map(landscape.at_frame, range(len(landscape.frames)))
+    return [object_labels(frame, zoom) for frame in frames]
 
 
 def track_lines(landscape: Landscape) -> list[str]:

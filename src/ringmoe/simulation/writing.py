@@ -162,7 +162,7 @@ def _write_scene(
         for n in range(film.frames)
     ]
     moving = {"boxes": f"{name}/tracks.json", "tracks": f"{name}/tracks.txt"}
-    _write_text(out / moving["boxes"], json.dumps(video_labels(shown)))
+    _write_text(out / moving["boxes"], json.dumps(video_labels(shown, film.zoom)))
     _write_text(out / moving["tracks"], "\n".join(track_lines(shown)) + "\n")
     return {
         "name": name,

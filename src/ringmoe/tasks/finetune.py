@@ -21,6 +21,7 @@ from ringmoe.datasets import (
 )
 from ringmoe.datasets.cached import CachedExamples
 from ringmoe.datasets.config import DATES, PARTS
+from ringmoe.datasets.objects.annotations import write_problems
 from ringmoe.datasets.split_file import Split
 from ringmoe.errors import ConfigError
 from ringmoe.files import replacing
@@ -49,6 +50,7 @@ from ringmoe.training import (
 logger = logging.getLogger(__name__)
 
 SPLIT = "split.csv"  # in the run folder: which example was in which part
+PROBLEMS = "problems.csv"  # what was wrong with labels of objects
 
 
 def finetune(
@@ -63,7 +65,8 @@ def finetune(
     """Train a task's head, and what `config.adapt` says of the backbone, on labelled images.
 
     The run's folder then holds `model/` (`load_task` reads it, and `load_model` the backbone in
-    it), `split.csv`, and `validation.jsonl` with the task's metrics. Where there is a validation
+    it), `split.csv`, `problems.csv` where something is wrong with labels of objects, and
+    `validation.jsonl` with the task's metrics. Where there is a validation
     part, the model is the one that was best on it. Under torchrun every process calls this.
 
     Args:
@@ -116,6 +119,7 @@ def finetune(
         )
         if ranks.is_main:
             write_split(run.path / SPLIT, examples, parts)
+            write_problems(run.path / PROBLEMS, getattr(examples, "problems", ()))
         objective = Finetuning(model, layer_decay=config.layer_decay, head_rate=config.head_rate)
         trainer = Trainer(objective, config, ranks)
         trainer.resume(run)

@@ -153,6 +153,41 @@ def test_labels_without_identities_are_refused_before_training(tmp_path, labels,
         task.check_data(open_data(data, "boxes"))
 
 
+def test_an_object_without_identity_among_others_is_ignored(tmp_path, caplog):
+    """It is nobody's miss, and what finds it is no false alarm."""
+    config = write_sequences(tmp_path, count=1)
+    labels = tmp_path / "s0" / "gt" / "gt.txt"
+    labels.write_text(labels.read_text() + "3,-1,1,1,6,6,1,1,1\n")
+    data, task = open_data(config, "boxes"), Tracking(classes=("square",), confirm=1)
+    task.check_data(data)
+    assert "1 of 9 objects have no identity, first in s0/000003: they are learned" in caplog.text
+    truth = [data[index].label for index in range(4)]
+    for found in (truth, [objects.take(objects.ids >= 0) for objects in truth]):
+        found = [replace(one, scores=np.ones(len(one)), ids=None) for one in found]
+        scored = scores(task, truth, found, [1, 2, 3, 4])
+        assert scored["hota"] == scored["mota"] == 1 and scored["misses"] == 0
+
+
+def test_tracks_of_points_are_scored_by_the_distance_of_centres():
+    """Boxes of 6 pixels, 4 px beside: an IoU of 0.2; of 16 px to similarity 0 a quarter is gone."""
+    truth = moving([(20, 20), (60, 50)], [(3, 0), (0, -2)], 6)
+    beside = [
+        Objects(one.boxes + np.array([4, 0, 4, 0]), one.classes, scores=np.full(2, 0.9))
+        for one in truth
+    ]
+    numbers = list(range(1, 7))
+    by_iou, by_distance = (
+        scores(Tracking(classes=("square",), confirm=1, score_distance=d), truth, beside, numbers)
+        for d in (None, 16.0)
+    )
+    assert by_iou["mota"] < 0 and by_iou["idf1"] == 0
+    assert by_distance["mota"] == by_distance["idf1"] == 1
+    # of the 19 thresholds from 0.05 on, 15 lie at 0.75 or below
+    assert by_distance["hota"] == pytest.approx(15 / 19)
+    with pytest.raises(ConfigError, match="score_distance must be positive, or none, got 0"):
+        Tracking(classes=("square",), score_distance=0)
+
+
 def test_stills_are_refused_before_training(tmp_path):
     """Nothing of a run is left that would be in the way of the next."""
     Picture.fromarray(np.zeros((32, 32, 3), np.uint8)).save(tmp_path / "a.png")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ringmoe.datasets.table import Row
+from ringmoe.files import replacing
 
 logger = logging.getLogger(__name__)
 
@@ -102,6 +106,22 @@ def whole_number(word: str) -> int:
     if not (abs(number) < 2**53 and number.is_integer()):
         raise ValueError(f"{word!r} is no whole number")
     return int(number)
+
+
+def write_problems(path: Path, problems: Sequence[Problem]) -> None:
+    """Write a CSV file of kind, file and reason, a line each; none where nothing is wrong.
+
+    Raises:
+        WriteError: The disk is full, no permission or the like.
+    """
+    if not problems:
+        return
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("kind", "file", "reason"))
+    writer.writerows((problem.kind, problem.file, problem.reason) for problem in problems)
+    with replacing(path) as partial:
+        partial.write_text(text.getvalue(), encoding="utf-8")
 
 
 def log_problems(where: object, problems: Sequence[Problem]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +32,8 @@ def read_coco(root: Path, files: Sequence[Path], images: Sequence[Path], rotated
     Args:
         root: Names are relative to it.
         files: JSON files; train, val or test in a name is the part of what it lists.
-        images: Image files; one belongs to an entry whose `file_name` is the end of its path.
+        images: Image files; one belongs to an entry whose `file_name` is the end of its path, or
+            to the only one with its name in another folder, which is reported.
         rotated: The form of the boxes.
 
     Raises:
@@ -103,6 +105,7 @@ def _read_file(
         key = thing.get("image_id") if isinstance(thing, dict) else None
         things.setdefault(_code(key), []).append(thing)
     numbers: set[str] = set()
+    listed = Counter(_last(image) for image in content["images"])
     for image in content["images"]:
         try:
             name, number = str(image["file_name"]), _code(image["id"])
@@ -116,6 +119,11 @@ def _read_file(
         numbers.add(number)
         mine = things.pop(number, [])
         matches = _match(name, by_name, root, part_in(file, root))
+        if not matches and listed[_last(image)] == 1:
+            matches = _of_part(by_name.get(_last(image), []), root, part_in(file, root))
+            if len(matches) == 1 and matches[0] not in used:
+                reason = f"{name} is not there, {matches[0]} is taken for it"
+                found.report("image in another folder than listed", file, reason)
         if len(matches) != 1:
             said = f"there are {', '.join(map(str, matches))}" if matches else "there is no file"
             found.report("labels without image", file, f"{said} {name}")
@@ -158,12 +166,22 @@ def _plain(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
+def _last(image: Any) -> str:
+    """The name of an entry's file without its folders."""
+    name = image.get("file_name", "") if isinstance(image, dict) else ""
+    return _plain(str(name).replace("\\", "/").rpartition("/")[2])
+
+
 def _match(name: str, by_name: dict[str, list[Path]], root: Path, part: str) -> list[Path]:
-    """The file that an entry means: of several, those whose folders agree, and whose part does."""
+    """The file that an entry means: its folders agree, and of several its part."""
     name = _plain(name.replace("\\", "/"))
     paths = by_name.get(name.rpartition("/")[2], [])
-    paths = [p for p in paths if _plain(p.as_posix()).endswith("/" + name.lstrip("./"))] or paths
-    return [p for p in paths if part_in(p, root) == part] or paths
+    paths = [p for p in paths if _plain(p.as_posix()).endswith("/" + name.lstrip("./"))]
+    return _of_part(paths, root, part)
+
+
+def _of_part(paths: list[Path], root: Path, part: str) -> list[Path]:
+    return [path for path in paths if part_in(path, root) == part] or paths
 
 
 def _annotations(

@@ -60,6 +60,8 @@ def read_pairs(
     for stem, alike in labels.items():
         for part, label in alike:
             own = _images_of(label, part, images.get(stem, []), files.root)
+            if len(own) == 1 and not _is_nearest(label, alike, own[0][1], files.root):
+                own = []
             if len(own) != 1:
                 doubtful.update(image for _, image in own)
                 found.report("label file without image", label, _which(stem, own))
@@ -89,8 +91,18 @@ def _images_of(label: Path, part: str, alike: list[Parted], root: Path) -> list[
     own = [one for one in alike if one[0] == part] or [one for one in alike if not one[0]]
     if not own and not part:  # labels lie together, images in their parts
         own = alike
-    shared = [len(_folders(label, root) & _folders(image, root)) for _, image in own]
+    shared = [_shared(label, image, root) for _, image in own]
     return [one for one, count in zip(own, shared, strict=True) if count == max(shared)]
+
+
+def _is_nearest(label: Path, alike: list[Parted], image: Path, root: Path) -> bool:
+    """Whether no other label file with its stem is nearer to an image."""
+    return _shared(label, image, root) == max(_shared(other, image, root) for _, other in alike)
+
+
+def _shared(label: Path, image: Path, root: Path) -> int:
+    """Names of folders that both are in."""
+    return len(_folders(label, root) & _folders(image, root))
 
 
 def _which(stem: str, own: list[Parted]) -> str:

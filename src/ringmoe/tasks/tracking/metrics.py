@@ -35,15 +35,22 @@ class SequenceMetrics(OutputMetrics):
         classes: Their names.
         rotated: The form of boxes.
         options: How detections are associated.
+        zero_distance: Of `TrackingMetrics`.
 
     Raises:
         MissingDependencyError: The tracker's library is not installed.
     """
 
-    def __init__(self, classes: Sequence[str], rotated: bool, options: TrackerOptions) -> None:
+    def __init__(
+        self,
+        classes: Sequence[str],
+        rotated: bool,
+        options: TrackerOptions,
+        zero_distance: float | None = None,
+    ) -> None:
         the_tracker()  # found missing now, not after the frames
         super().__init__(classes, rotated)
-        self.options = options
+        self.options, self.zero_distance = options, zero_distance
 
     def reset(self) -> None:
         """Forget all frames."""
@@ -62,7 +69,7 @@ class SequenceMetrics(OutputMetrics):
             sequence, frame = sequence_and_frame(name)
             if frame in self._frames[sequence]:
                 raise DatasetError(f"{name}: expected each frame once, got it again")
-            self._frames[sequence][frame] = objects, labels.of(place)
+            self._frames[sequence][frame] = objects, _told_apart(labels.of(place))
 
     def compute(self) -> dict[str, Tensor]:
         """What `TrackingMetrics` and, of the detections, `DetectionMetrics` give.
@@ -73,7 +80,7 @@ class SequenceMetrics(OutputMetrics):
         for part in gather(self._frames):
             for sequence, frames in part.items():
                 everywhere[sequence] |= frames
-        return {**_scored(everywhere, self.options).compute(), **super().compute()}
+        return {**self._scored(everywhere, self.options).compute(), **super().compute()}
 
     def best_scores(self, options: Options, figure: str) -> Options:
         """Options with the `high_score` and `new_score` that the frames seen here suggest.
@@ -84,20 +91,27 @@ class SequenceMetrics(OutputMetrics):
         """
 
         def value(one: Options) -> float:
-            return float(_scored(self._frames, one).compute()[figure])
+            return float(self._scored(self._frames, one).compute()[figure])
 
         pairs = [(high, round(high + more, 1)) for high, more in product(SCORES, MORE)]
         tried = [replace(options, high_score=high, new_score=new) for high, new in pairs]
         return max([options, *tried], key=value)
 
+    def _scored(self, sequences: Mapping[str, Frames], options: TrackerOptions) -> TrackingMetrics:
+        """Metrics of the tracks that the options make of what was found."""
+        metrics = TrackingMetrics(self.zero_distance)
+        for sequence, frames in sorted(sequences.items()):
+            numbers = sorted(frames)
+            found = [frames[number][0] for number in numbers]
+            tracks = track(found, options, times=frame_times(numbers))
+            for number, objects in zip(numbers, tracks, strict=True):
+                metrics.update(sequence, number, objects, frames[number][1])
+        return metrics
 
-def _scored(sequences: Mapping[str, Frames], options: TrackerOptions) -> TrackingMetrics:
-    """Metrics of the tracks that the options make of what was found."""
-    metrics = TrackingMetrics()
-    for sequence, frames in sorted(sequences.items()):
-        numbers = sorted(frames)
-        found = [frames[number][0] for number in numbers]
-        tracks = track(found, options, times=frame_times(numbers))
-        for number, objects in zip(numbers, tracks, strict=True):
-            metrics.update(sequence, number, objects, frames[number][1])
-    return metrics
+
+def _told_apart(truth: Objects) -> Objects:
+    """Objects of a frame, those without an identity ignored."""
+    if truth.ids is None or (truth.ids >= 0).all():
+        return truth
+    ignored = truth.ids < 0
+    return replace(truth, ignored=ignored if truth.ignored is None else truth.ignored | ignored)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
@@ -18,6 +19,8 @@ from ringmoe.tasks.tracking.options import TrackerOptions
 if TYPE_CHECKING:
     from ringmoe.tasks.tracking.metrics import SequenceMetrics
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Tracked(TrackerOptions):
@@ -30,9 +33,12 @@ class _Tracked(TrackerOptions):
         choose_scores: Whether `high_score` and `new_score` of the trained model are those with
             the highest HOTA on the validation part, where there is one: how sure a detector is of
             what it rightly sees depends on how long it learned.
+        score_distance: None: tracks are compared with labels by IoU. Of points, which have no
+            extent: the pixels between centres at which similarity is 0, see `TrackingMetrics`.
     """
 
     choose_scores: bool = True
+    score_distance: float | None = None
 
     cover: ClassVar[Cover] = "whole"  # what is tracked crosses the squares
     best: ClassVar[str] = "hota"
@@ -40,6 +46,11 @@ class _Tracked(TrackerOptions):
     if TYPE_CHECKING:  # the detection's
         classes: tuple[str, ...]
         rotated: ClassVar[bool]
+
+    def __post_init__(self) -> None:
+        TrackerOptions.__post_init__(self)
+        allowed = self.score_distance is None or self.score_distance > 0
+        self._expect("score_distance", allowed, "positive, or none")
 
     def check_data(self, data: LabelledData) -> None:
         """Raise if examples are no frames of sequences, or nobody knows which object is which."""
@@ -49,7 +60,7 @@ class _Tracked(TrackerOptions):
         """`hota`, `mota`, `idf1` and others of all sequences; `map50` of the detections."""
         from ringmoe.tasks.tracking.metrics import SequenceMetrics
 
-        return SequenceMetrics(self.classes, self.rotated, self)
+        return SequenceMetrics(self.classes, self.rotated, self, self.score_distance)
 
     def settled(self, seen: Callable[[], SequenceMetrics]) -> Self:
         """This task with the scores chosen, if they shall be."""
@@ -64,7 +75,7 @@ class Tracking(_Tracked, Detection):
     name: ClassVar[str] = "tracking"
 
     def __post_init__(self) -> None:
-        TrackerOptions.__post_init__(self)
+        _Tracked.__post_init__(self)
         Detection.__post_init__(self)
 
 
@@ -76,7 +87,7 @@ class OrientedTracking(_Tracked, OrientedDetection):
     name: ClassVar[str] = "oriented-tracking"
 
     def __post_init__(self) -> None:
-        TrackerOptions.__post_init__(self)
+        _Tracked.__post_init__(self)
         OrientedDetection.__post_init__(self)
 
 
@@ -96,18 +107,29 @@ def sequence_and_frame(name: str) -> tuple[str, int]:
 
 
 def check_sequences(data: LabelledData) -> None:
-    """Raise unless examples are frames of sequences, and labels tell each object from others.
+    """Raise unless examples are frames of sequences, and labels tell objects from one another.
+
+    Single objects without an identity are told: they are learned, and ignored in the metrics.
 
     Raises:
         DatasetError: They do not.
     """
+    first, unknown, known = "", 0, 0
     for index, name in enumerate(data.names):
         sequence_and_frame(name)
         label = label_of(data, index)
         assert isinstance(label, Objects)
         kept = label if label.ignored is None else label.take(~label.ignored)
-        if len(kept) and (kept.ids is None or (kept.ids < 0).any()):
-            raise DatasetError(
-                f"{name}: expected labels with the identity of each object, a number from 0 that "
-                "it keeps in all frames: add them, or train `detection`, which needs none"
-            )
+        missing = len(kept) if kept.ids is None else int((kept.ids < 0).sum())
+        unknown, known = unknown + missing, known + len(kept) - missing
+        first = first or (name if missing else "")
+    if unknown and not known:
+        raise DatasetError(
+            f"{first}: expected labels with the identity of each object, a number from 0 that "
+            "it keeps in all frames: add them, or train `detection`, which needs none"
+        )
+    if unknown:
+        logger.warning(
+            "%d of %d objects have no identity, first in %s: they are learned, but not scored",
+            *(unknown, unknown + known, first),
+        )
