@@ -12,6 +12,15 @@ from ringmoe.reports.demo_results import DemoResults, MapView, PrunedModel
 from ringmoe.reports.page import Page, Section, render
 
 
+_NEXT = Section(
+    "From here",
+    "The model lies beside this page, in <code>pretraining/model</code>. Half an hour makes a "
+    "detector of it that finds ships in SAR amplitude, each with its place, direction, length and "
+    "width: <code>docs/detection.md</code> begins with the commands. Recipes for floods, changes, "
+    "heights and traffic stand in <code>docs/recipes.md</code>.",
+)
+
+
 def write_demo_report(results: DemoResults, path: Path) -> Path:
     """Write the demonstration's report as one HTML file.
 
@@ -36,6 +45,7 @@ def write_demo_report(results: DemoResults, path: Path) -> Path:
             *(_pruned(modality, models) for modality, models in results.pruned.items()),
             *([_map(results.map)] if results.map is not None else []),
             _details(results),
+            _NEXT,
         ],
         footer=results.footer,
     )
