@@ -118,6 +118,24 @@ def test_a_word_in_place_of_difficult_is_told(tmp_path):
     assert "object 2: difficult is 'no', expected a number, left out" in str(data.problems[0])
 
 
+def test_outlines_of_too_few_points_and_boxes_of_coco_that_are_none_are_told(tmp_path):
+    pictures(tmp_path / "voc", "a.png")
+    outline = "<segm><point>1,2</point><point>8,9</point></segm>"
+    write(tmp_path / "voc" / "a.xml", voc(thing("ship", outline) + thing("ship", BNDBOX)))
+    (problem,) = opened(tmp_path / "voc").problems
+    assert "object 1: segm is no three or more points x,y, left out" in str(problem)
+    pictures(tmp_path / "coco" / "images", "a.png")
+    bad = [GOOD | {"bbox": "5555"}, {"category_id": 3}, {"bbox": [1, 2, 3, 4]}]
+    coco(tmp_path / "coco" / "labels.json", GOOD, *bad)
+    data = opened(tmp_path / "coco")
+    assert len(data.objects[0]) == 1
+    assert [problem.reason for problem in data.problems] == [
+        "annotation of a.png: bbox is '5555', expected four numbers, left out",
+        "annotation of a.png: it has no bbox, left out",
+        "annotation of a.png: it has no category_id, left out",
+    ]
+
+
 @pytest.mark.parametrize("text", ["", "\n", "nothing\n"])
 def test_a_sequence_of_mot_without_a_line_is_left_out(tmp_path, text):
     """Its frames are not ones without objects."""

@@ -5,9 +5,10 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from ringmoe.boxes import area, cxcywhr_to_corners, enclosing
+from ringmoe.boxes import area, cxcywhr_to_corners, enclosing, paired_iou
 from ringmoe.datasets import DataConfig, open_data
 
 SAR = {"sensor": "sar-amplitude-dn8", "bands": ["unknown", "-", "-"]}
@@ -36,6 +37,24 @@ def test_dota(real_data):
     np.testing.assert_array_equal(flat.boxes, expected)
     gaps = abs(enclosing(cxcywhr_to_corners(objects.boxes)) - flat.boxes)
     assert np.median(gaps) < 2
+
+
+@pytest.mark.parametrize("form", ["boxes", "rotated-boxes"])
+def test_outlines_of_ssdd_are_those_of_its_coco_file(real_data, form):
+    """But for the parts of a pixel, which VOC has not."""
+    coco, outlines = (opened(real_data / "ssdd" / folder, form) for folder in ("coco", "VOCSEG"))
+    assert outlines.problems == () and len(outlines) == len(coco) > 0
+    boxes_of = {
+        name.rpartition("/")[2]: objects.boxes
+        for name, objects in zip(outlines.names, outlines.objects, strict=True)
+    }
+    for name, objects in zip(coco.names, coco.objects, strict=True):
+        found, drawn = boxes_of[name.rpartition("/")[2]], objects.boxes
+        if form == "boxes":
+            assert abs(found - drawn).max() <= 1
+        else:
+            overlaps = paired_iou(torch.from_numpy(found), torch.from_numpy(drawn))
+            assert overlaps.min() > 0.75
 
 
 def test_ssdd_says_the_same_in_three_formats(real_data):

@@ -200,22 +200,27 @@ def _annotations(
             if polygons:
                 boxes.append(polygon_to_cxcywhr(np.concatenate(polygons)))
             else:
-                if thing.get("bbox") is None:
-                    raise ValueError("it has no bbox")
-                left, top, width, height = map(float, thing["bbox"])
+                left, top, width, height = _edges(thing["bbox"])
                 box = np.array([left, top, left + width, top + height])
                 boxes.append(xyxy_to_cxcywhr(box) if rotated else box)
                 upright += rotated
         except (KeyError, TypeError, ValueError) as error:
-            found.report(
-                "entry that cannot be read", file, f"annotation of {image}: {error!r}, left out"
-            )
+            what = f"it has no {error.args[0]}" if isinstance(error, KeyError) else str(error)
+            reason = f"annotation of {image}: {what}, left out"
+            found.report("entry that cannot be read", file, reason)
             continue
         names.append(categories.get(code, code))
         ignored.append(any(str(thing.get(key) or 0) != "0" for key in ("iscrowd", "ignore")))
     if upright:
         report_upright(found, file, upright)
     return Annotations.of(boxes, names, ignored, rotated)
+
+
+def _edges(bbox: Any) -> list[float]:
+    """Left, top, width and height."""
+    if not isinstance(bbox, list) or len(bbox) != 4:
+        raise ValueError(f"bbox is {bbox!r}, expected four numbers")
+    return [float(number) for number in bbox]
 
 
 def _polygons(thing: dict[str, Any]) -> list[np.ndarray]:

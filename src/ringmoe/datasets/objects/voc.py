@@ -13,7 +13,13 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from ringmoe.boxes import cxcywhr_to_xyxy, quadrilateral_to_cxcywhr, xyxy_to_cxcywhr
+from ringmoe.boxes import (
+    cxcywhr_to_xyxy,
+    enclosing,
+    polygon_to_cxcywhr,
+    quadrilateral_to_cxcywhr,
+    xyxy_to_cxcywhr,
+)
 from ringmoe.boxes.angles import from_convention
 from ringmoe.datasets.objects.annotations import Annotations, Found
 from ringmoe.datasets.objects.pairing import Files, LabelFileError, read_pairs
@@ -125,12 +131,27 @@ def _box(thing: Element, rotated: bool, first_pixel: int) -> tuple[np.ndarray, b
         if tag == "rotated_bndbox":  # SSDD's; degrees or radians, nobody knows
             raise LookupError("rotated_bndbox has no corners x1 to y4")
         return from_convention(_numbers(box, ("cx", "cy", "w", "h", "angle")), "rolabelimg"), True
+    outline = thing.find("segm")
+    if outline is not None:
+        return _around(outline, rotated), rotated
     box = thing.find("bndbox")
     if box is None:
-        raise LookupError("has no bndbox, robndbox or mbox")
+        raise LookupError("has no bndbox, robndbox, mbox or segm")
     edges = np.array(_numbers(box, _EDGES))
     edges[:2] -= first_pixel
     return edges, False
+
+
+def _around(outline: Element, rotated: bool) -> np.ndarray:
+    """The box around SSDD's outline, three points or more as "x,y"."""
+    words = [point.text or "" for point in outline.iter("point")]
+    try:
+        points = np.array([[float(n) for n in word.split(",")] for word in words])
+        if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3:
+            raise ValueError
+    except ValueError:
+        raise ValueError("segm is no three or more points x,y") from None
+    return polygon_to_cxcywhr(points) if rotated else enclosing(points.reshape(-1))
 
 
 def _numbers(element: Element, tags: tuple[str, ...]) -> list[float]:
