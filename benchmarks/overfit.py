@@ -43,7 +43,8 @@ HEADS: dict[str, dict[str, Any]] = {  # the task and its options
     "faster-rcnn": {"task": "detection"},
     "oriented-fcos": {"task": "oriented-detection"},
     "oriented-rcnn": {"task": "oriented-detection", "method": "rcnn"},
-    "faster-rcnn-tracks": {"task": "tracking", "reach": 32.0},
+    # points with squares of 10 px around them: matched within 8 px
+    "faster-rcnn-tracks": {"task": "tracking", "reach": 32.0, "score_distance": 16.0},
 }
 TILE = 256
 SETTINGS: dict[str, Any] = {
@@ -58,9 +59,10 @@ SETTINGS: dict[str, Any] = {
     "checkpoint_every": 1000,
     "tensorboard": False,
 }
-MORE = {"dota": 2.0, "hrsid": 1.6}  # times the steps: more tiles than SSDD has
+MORE = {"dota": 2.0, "hrsid": 1.6, "wpafb": 4.0}  # times the steps: more to see than of SSDD
 OTHER: dict[str, dict[str, Any]] = {  # of images and of heads
-    "wpafb": {"crop_size": 608, "batch_size": 1, "learning_rate": 0.256},  # whole frames
+    # crops of whole frames, which are learned little by little
+    "wpafb": {"crop_size": 128, "batch_size": 8, "learning_rate": 0.032, "augment": True},
     "oriented-fcos": {"learning_rate": 0.0192},  # 3.0e-4: at more it gives one answer
 }
 
