@@ -71,6 +71,16 @@ def test_perfect_detections_score_1_in_any_order():
     assert {k: mixed[k] for k in FIGURES} == {k: found[k] for k in FIGURES}
 
 
+def test_sequences_too_short_for_a_track_are_told(caplog):
+    found = scores(Tracking(classes=("ship",)), TRUTH[:1], detected(TRUTH[:1]), [1])
+    assert found["hota"] == 0 and "no sequence here has 2 frames" in caplog.text
+    caplog.clear()
+    assert scores(Tracking(classes=("ship",), confirm=1), TRUTH[:1], detected(TRUTH[:1]), [1])[
+        "hota"
+    ]
+    assert not caplog.text
+
+
 def test_hota_sees_lost_identities_that_detection_does_not():
     """IoU loses squares that move by more than their length: map50 stays 1, HOTA falls to 0."""
     task = Tracking(classes=("ship",), similarity="iou")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -20,6 +21,8 @@ from ringmoe.tasks.tracking.options import TrackerOptions
 from ringmoe.tasks.tracking.task import sequence_and_frame
 from ringmoe.tasks.tracking.tracker import the_tracker, track
 from ringmoe.training import gather
+
+logger = logging.getLogger(__name__)
 
 SCORES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # that `high_score` is chosen from
 MORE = (0.0, 0.1, 0.2)  # by which `new_score` is above it
@@ -80,6 +83,11 @@ class SequenceMetrics(OutputMetrics):
         for part in gather(self._frames):
             for sequence, frames in part.items():
                 everywhere[sequence] |= frames
+        if everywhere and max(map(len, everywhere.values())) < self.options.confirm:
+            logger.warning(
+                "no sequence here has %d frames, which a track needs: give it more, or set confirm",
+                self.options.confirm,
+            )
         return {**self._scored(everywhere, self.options).compute(), **super().compute()}
 
     def best_scores(self, options: Options, figure: str) -> Options:
