@@ -11,7 +11,6 @@ from ringmoe.reports import charts, pictures
 from ringmoe.reports.demo_results import DemoResults, MapView, PrunedModel
 from ringmoe.reports.page import Page, Section, render
 
-
 _NEXT = Section(
     "From here",
     "The model lies beside this page, in <code>pretraining/model</code>. Half an hour makes a "
