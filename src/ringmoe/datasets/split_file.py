@@ -13,7 +13,7 @@ from ringmoe.datasets.config import PARTS
 from ringmoe.datasets.labelled import LabelledData
 from ringmoe.datasets.table import part_named, read_text
 from ringmoe.errors import DatasetError
-from ringmoe.files import replacing
+from ringmoe.files import write_csv
 
 Split = dict[str, np.ndarray]
 
@@ -25,12 +25,8 @@ def write_split(path: str | Path, data: LabelledData, split: Mapping[str, np.nda
         WriteError: The disk is full, no permission or the like.
     """
     part_of = {int(index): part for part in PARTS for index in split.get(part, ())}
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("name", "part"))
-    writer.writerows((name, part_of.get(index, "")) for index, name in enumerate(data.names))
-    with replacing(Path(path)) as partial:
-        partial.write_text(text.getvalue(), encoding="utf-8")
+    rows = ((name, part_of.get(index, "")) for index, name in enumerate(data.names))
+    write_csv(Path(path), ("name", "part"), rows)
 
 
 def read_split(path: str | Path, data: LabelledData) -> Split:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ringmoe.datasets.table import Row
-from ringmoe.files import replacing
+from ringmoe.files import write_csv
 
 logger = logging.getLogger(__name__)
 
@@ -114,14 +112,9 @@ def write_problems(path: Path, problems: Sequence[Problem]) -> None:
     Raises:
         WriteError: The disk is full, no permission or the like.
     """
-    if not problems:
-        return
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("kind", "file", "reason"))
-    writer.writerows((problem.kind, problem.file, problem.reason) for problem in problems)
-    with replacing(path) as partial:
-        partial.write_text(text.getvalue(), encoding="utf-8")
+    if problems:
+        rows = ((problem.kind, problem.file, problem.reason) for problem in problems)
+        write_csv(path, ("kind", "file", "reason"), rows)
 
 
 def log_problems(where: object, problems: Sequence[Problem]) -> None:
