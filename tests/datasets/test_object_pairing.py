@@ -80,6 +80,15 @@ def test_entries_of_coco_mean_images_of_their_own_folders(tmp_path):
     ]
 
 
+def test_an_image_that_a_file_of_coco_lists_is_not_taken_for_one_that_another_lacks(tmp_path):
+    pictures(tmp_path / "images" / "cam2", "1.png")
+    for number in (1, 2):
+        entry = GOOD | {"bbox": [number, 6, 20, 10]}
+        coco(tmp_path / f"{number}.json", entry, images=[f"cam{number}/1.png"])
+    data = opened(tmp_path)
+    assert boxes(data) == [[2, 6, 22, 16]] and kinds(data) == ["labels without image"]
+
+
 @pytest.mark.parametrize("form", ["voc", "coco"])
 def test_lists_of_parts_are_of_every_format(tmp_path, form):
     names = ("a.png", "b.png", "c.png")

@@ -9,16 +9,13 @@ import json
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ringmoe.boxes import polygon_to_cxcywhr, xyxy_to_cxcywhr
-from ringmoe.datasets.objects.annotations import Annotations, Found
+from ringmoe.datasets.objects.annotations import Found
+from ringmoe.datasets.objects.coco_entries import Entry, code_of, read_annotations
 from ringmoe.datasets.objects.pairing import part_in
-from ringmoe.datasets.objects.voc import report_upright
 from ringmoe.datasets.table import Row
 from ringmoe.errors import DatasetError
 
@@ -43,13 +40,13 @@ def read_coco(root: Path, files: Sequence[Path], images: Sequence[Path], rotated
     by_name: dict[str, list[Path]] = {}
     for path in images:
         by_name.setdefault(_plain(path.name), []).append(path)
-    categories: dict[str, str] = {}
-    used: set[Path] = set()
+    reading = _Reading(root, by_name, rotated, found)
+    categories = reading.categories
     for file in files:
         content = _load(file)
         for category in content["categories"]:
             try:
-                code, name = _code(category["id"]), str(category["name"])
+                code, name = code_of(category["id"]), str(category["name"])
             except (KeyError, TypeError):
                 reason = f"category {category!r}: no id or name, left out"
                 found.report("entry that cannot be read", file, reason)
@@ -59,9 +56,10 @@ def read_coco(root: Path, files: Sequence[Path], images: Sequence[Path], rotated
                     f"{file}: category {code} is {name!r}, but {categories[code]!r} before: give "
                     "each its own id, or name one of several files in data.labels"
                 )
-        _read_file(file, content, root, by_name, categories, used, rotated, found)
+        reading.read(file, content)
+    reading.look_elsewhere()
     for path in images:
-        if path not in used:
+        if path not in reading.used:
             found.report("image without labels", path, f"{_names(files)} does not list it")
     found.classes = tuple(categories.values())
     return found
@@ -90,62 +88,93 @@ def _load(file: Path) -> dict[str, Any]:
     raise DatasetError(f"{file}: expected COCO JSON with lists of images, annotations, categories")
 
 
-def _read_file(
-    file: Path,
-    content: dict[str, Any],
-    root: Path,
-    by_name: dict[str, list[Path]],
-    categories: dict[str, str],
-    used: set[Path],
-    rotated: bool,
-    found: Found,
-) -> None:
-    things: dict[str, list[dict[str, Any]]] = {}
-    for thing in content["annotations"]:
-        key = thing.get("image_id") if isinstance(thing, dict) else None
-        things.setdefault(_code(key), []).append(thing)
-    numbers: set[str] = set()
-    listed = Counter(_last(image) for image in content["images"])
-    for image in content["images"]:
-        try:
-            name, number = str(image["file_name"]), _code(image["id"])
-        except (KeyError, TypeError):
-            found.report("entry that cannot be read", file, f"image {image!r}: no file_name or id")
-            continue
-        if number in numbers:
-            reason = f"{name} has the id {number} of another image, left out"
-            found.report("two images of one id", file, reason)
-            continue
-        numbers.add(number)
-        mine = things.pop(number, [])
-        matches = _match(name, by_name, root, part_in(file, root))
-        if not matches and listed[_last(image)] == 1:
-            matches = _of_part(by_name.get(_last(image), []), root, part_in(file, root))
-            if len(matches) == 1 and matches[0] not in used:
-                reason = f"{name} is not there, {matches[0]} is taken for it"
-                found.report("image in another folder than listed", file, reason)
-        if len(matches) != 1:
-            said = f"there are {', '.join(map(str, matches))}" if matches else "there is no file"
-            found.report("labels without image", file, f"{said} {name}")
-            continue
-        (path,) = matches
-        if path in used:
-            found.report("image listed twice", file, f"{name} stands there already, left out")
-            continue
-        used.add(path)
+@dataclass(frozen=True, eq=False)
+class _Reading:
+    """What all files share, and what has been read.
+
+    Attributes:
+        root: Names are relative to it.
+        by_name: Image files by their name without folders.
+        rotated: The form of the boxes.
+        found: Where everything goes.
+        categories: Id to name.
+        used: Images that an entry is of.
+        missing: Entries whose image is not where they say, with their file and annotations.
+    """
+
+    root: Path
+    by_name: dict[str, list[Path]]
+    rotated: bool
+    found: Found
+    categories: dict[str, str] = field(default_factory=dict)
+    used: set[Path] = field(default_factory=set)
+    missing: list[tuple[Path, Entry, list[Entry]]] = field(default_factory=list)
+
+    def read(self, file: Path, content: dict[str, Any]) -> None:
+        """The entries of a file whose images are where they say."""
+        things: dict[str, list[Entry]] = {}
+        for thing in content["annotations"]:
+            key = thing.get("image_id") if isinstance(thing, dict) else None
+            things.setdefault(code_of(key), []).append(thing)
+        numbers: set[str] = set()
+        for image in content["images"]:
+            try:
+                name, number = str(image["file_name"]), code_of(image["id"])
+            except (KeyError, TypeError):
+                reason = f"image {image!r}: no file_name or id"
+                self.found.report("entry that cannot be read", file, reason)
+                continue
+            if number in numbers:
+                reason = f"{name} has the id {number} of another image, left out"
+                self.found.report("two images of one id", file, reason)
+                continue
+            numbers.add(number)
+            mine = things.pop(number, [])
+            if matches := _match(name, self.by_name, self.root, part_in(file, self.root)):
+                self.add(file, image, matches, mine)
+            else:
+                self.missing.append((file, image, mine))
+        for number, rest in things.items():
+            reason = f"{len(rest)} annotations of image {number}, not listed"
+            self.found.report("labels without image", file, reason)
+
+    def look_elsewhere(self) -> None:
+        """Of the entries that are left those whose image alone has their name, of what is left."""
+        alike = Counter((file, _last(image)) for file, image, _ in self.missing)
+        for file, image, mine in self.missing:
+            paths = [path for path in self.by_name.get(_last(image), []) if path not in self.used]
+            paths = _of_part(paths, self.root, part_in(file, self.root))
+            if alike[file, _last(image)] > 1:
+                paths = []
+            if len(paths) == 1:
+                reason = f"{image['file_name']} is not there, {paths[0]} is taken for it"
+                self.found.report("image in another folder than listed", file, reason)
+            self.add(file, image, paths, mine)
+
+    def add(self, file: Path, image: Entry, paths: Sequence[Path], things: list[Entry]) -> None:
+        """An entry's image with its objects, if it is one."""
+        name = str(image["file_name"])
+        if len(paths) != 1:
+            said = f"there are {', '.join(map(str, paths))}" if paths else "there is no file"
+            self.found.report("labels without image", file, f"{said} {name}")
+            return
+        (path,) = paths
+        if path in self.used:
+            reason = f"{name} stands there already, left out"
+            self.found.report("image listed twice", file, reason)
+            return
+        self.used.add(path)
         row = Row(
-            name=path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path),
+            name=path.relative_to(self.root).as_posix()
+            if path.is_relative_to(self.root)
+            else str(path),
             images={"image": str(path)},
             label=str(file),
-            part=part_in(path, root) or part_in(file, root),
+            part=part_in(path, self.root) or part_in(file, self.root),
             where=str(file),
         )
-        objects = _annotations(mine, name, file, categories, rotated, found)
-        found.add(row, replace(objects, size=_size(image)))
-    for number, rest in things.items():
-        found.report(
-            "labels without image", file, f"{len(rest)} annotations of image {number}, not listed"
-        )
+        objects = read_annotations(things, name, file, self.categories, self.rotated, self.found)
+        self.found.add(row, replace(objects, size=_size(image)))
 
 
 def _size(image: dict[str, Any]) -> tuple[int, int] | None:
@@ -154,11 +183,6 @@ def _size(image: dict[str, Any]) -> tuple[int, int] | None:
     if not (isinstance(height, int) and isinstance(width, int)):
         return None
     return (height, width) if height > 0 and width > 0 else None
-
-
-def _code(number: Any) -> str:
-    """An id: 1 and 1.0 are the same."""
-    return str(int(number) if isinstance(number, float) and number.is_integer() else number)
 
 
 def _plain(name: str) -> str:
@@ -182,57 +206,6 @@ def _match(name: str, by_name: dict[str, list[Path]], root: Path, part: str) -> 
 
 def _of_part(paths: list[Path], root: Path, part: str) -> list[Path]:
     return [path for path in paths if part_in(path, root) == part] or paths
-
-
-def _annotations(
-    things: list[dict[str, Any]],
-    image: str,
-    file: Path,
-    categories: dict[str, str],
-    rotated: bool,
-    found: Found,
-) -> Annotations:
-    boxes, names, ignored, upright = [], [], [], 0
-    for thing in things:
-        try:
-            code = _code(thing["category_id"])
-            polygons = _polygons(thing) if rotated else []
-            if polygons:
-                boxes.append(polygon_to_cxcywhr(np.concatenate(polygons)))
-            else:
-                left, top, width, height = _edges(thing["bbox"])
-                box = np.array([left, top, left + width, top + height])
-                boxes.append(xyxy_to_cxcywhr(box) if rotated else box)
-                upright += rotated
-        except (KeyError, TypeError, ValueError) as error:
-            what = f"it has no {error.args[0]}" if isinstance(error, KeyError) else str(error)
-            reason = f"annotation of {image}: {what}, left out"
-            found.report("entry that cannot be read", file, reason)
-            continue
-        names.append(categories.get(code, code))
-        ignored.append(any(str(thing.get(key) or 0) != "0" for key in ("iscrowd", "ignore")))
-    if upright:
-        report_upright(found, file, upright)
-    return Annotations.of(boxes, names, ignored, rotated)
-
-
-def _edges(bbox: Any) -> list[float]:
-    """Left, top, width and height."""
-    if not isinstance(bbox, list) or len(bbox) != 4:
-        raise ValueError(f"bbox is {bbox!r}, expected four numbers")
-    return [float(number) for number in bbox]
-
-
-def _polygons(thing: dict[str, Any]) -> list[np.ndarray]:
-    """`(N, 2)` points each; a run-length mask (of crowds) is no polygon."""
-    outline = thing.get("segmentation")
-    if not isinstance(outline, list):
-        return []
-    rings = [outline] if outline and not isinstance(outline[0], list) else outline
-    polygons = [np.array(ring, np.float64).reshape(-1, 2) for ring in rings if len(ring) >= 6]
-    if not all(np.isfinite(polygon).all() for polygon in polygons):
-        raise ValueError("a polygon has a corner that is no number")
-    return polygons
 
 
 def _names(files: Sequence[Path]) -> str:

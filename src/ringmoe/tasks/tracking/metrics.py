@@ -72,7 +72,7 @@ class SequenceMetrics(OutputMetrics):
             sequence, frame = sequence_and_frame(name)
             if frame in self._frames[sequence]:
                 raise DatasetError(f"{name}: expected each frame once, got it again")
-            self._frames[sequence][frame] = objects, _told_apart(labels.of(place))
+            self._frames[sequence][frame] = objects, _identified(labels.of(place))
 
     def compute(self) -> dict[str, Tensor]:
         """What `TrackingMetrics` and, of the detections, `DetectionMetrics` give.
@@ -117,7 +117,7 @@ class SequenceMetrics(OutputMetrics):
         return metrics
 
 
-def _told_apart(truth: Objects) -> Objects:
+def _identified(truth: Objects) -> Objects:
     """Objects of a frame, those without an identity ignored."""
     if truth.ids is None or (truth.ids >= 0).all():
         return truth
